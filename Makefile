@@ -1,0 +1,89 @@
+# Every target sets up what it needs: virtual environments under .venv/, one a TensorFlow, from
+# the pinned versions in requirements/. They are made again when those change.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test test-tf1 test-tf2 doctest doctest-tf1 doctest-tf2
+.PHONY: lint format benchmark wheel clean
+
+TF1 := .venv/tf1/bin/python
+TF2 := .venv/tf2/bin/python
+
+PYTHON_tf2 = $(shell requirements/find_python.sh 3.11 3.12 3.13 3.10)
+PYTHON_tf1 := $(shell requirements/find_python.sh 3.7)
+
+# The tests run in two processes: more threads than these would only wait for a core.
+test-tf1 test-tf2: export OMP_NUM_THREADS = 1
+test-tf1 test-tf2: export OPENBLAS_NUM_THREADS = 1
+test-tf1 test-tf2: export TF_NUM_INTRAOP_THREADS = 1
+test-tf1 test-tf2: export TF_NUM_INTEROP_THREADS = 2
+
+# Only warnings and errors; oneDNN announces itself at any level.
+export TF_CPP_MIN_LOG_LEVEL = 2
+export TF_ENABLE_ONEDNN_OPTS = 0
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: .venv/tf2/ready  ## Grow a knowledge graph, prove its old rows unchanged; writes runs/demo/
+	$(TF2) -m examples.knowledge_graph
+
+test: test-tf2 test-tf1  ## Run the tests on TensorFlow 2.21, and on 1.15.5 where Python 3.7 is
+
+test-tf2: .venv/tf2/ready
+	@echo "The tests on TensorFlow 2.21:"
+	$(TF2) -m pytest -n 2
+
+doctest: doctest-tf2 doctest-tf1  ## Run the examples in the docstrings, on the same TensorFlows
+
+doctest-tf2: .venv/tf2/ready
+	$(TF2) -m pytest --doctest-modules tf1_embed
+
+ifneq ($(PYTHON_tf1),)
+
+test-tf1: .venv/tf1/ready
+	@echo "The tests on TensorFlow 1.15.5:"
+	$(TF1) -m pytest -n 2
+
+doctest-tf1: .venv/tf1/ready
+	$(TF1) -m pytest --doctest-modules tf1_embed
+
+else
+
+# REQUIRE_TF1=1 makes this an error.
+test-tf1 doctest-tf1:
+	@echo "Not run on TensorFlow 1.15.5: no Python 3.7 was found, on the PATH or in pyenv."
+	@test -z "$(REQUIRE_TF1)"
+
+endif
+
+lint: .venv/tf2/ready  ## Check the code's style
+	$(TF2) -m ruff check
+	$(TF2) -m ruff format --check
+
+format: .venv/tf2/ready  ## Bring the code into that style
+	$(TF2) -m ruff check --fix
+	$(TF2) -m ruff format
+
+benchmark: .venv/tf2/ready  ## Measure the cost of a training step
+	$(TF2) benchmarks/step_cost.py
+
+wheel: .venv/tf2/ready  ## Build the wheel and the source archive into dist/
+	rm -rf build dist
+	$(TF2) -m build --quiet --no-isolation
+
+clean:  ## Remove the environments, the builds and the caches; runs/ stays
+	rm -rf .venv build dist *.egg-info .hypothesis .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+NO_PYTHON := TensorFlow 2.21 needs Python 3.10 to 3.13: none was found, on the PATH or in pyenv.
+QUIETLY := --quiet --disable-pip-version-check
+
+.venv/%/ready: requirements/%.txt setup.py tf1_embed/version.py
+	@test -n "$(PYTHON_$*)" || { echo "$(NO_PYTHON)"; exit 1; }
+	@echo "Making .venv/$* with $(PYTHON_$*): TensorFlow is downloaded, which takes some minutes."
+	@rm -rf .venv/$*
+	@$(PYTHON_$*) -m venv .venv/$*
+	@.venv/$*/bin/python -m pip install $(QUIETLY) -r $<
+	@.venv/$*/bin/python -m pip install $(QUIETLY) --no-deps --no-build-isolation -e .
+	@touch $@

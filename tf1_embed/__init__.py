@@ -1,0 +1,43 @@
+"""Train only the new rows of a trained embedding table, in TensorFlow graph mode.
+
+The names are imported at their first use, so that `import tf1_embed` does not pay for TensorFlow.
+"""
+
+import importlib
+
+from tf1_embed.rows import Rows
+from tf1_embed.version import __version__
+
+_MODULE_OF_NAME = {
+    "GrownTable": "tf1_embed.table",
+    "embedding_lookup": "tf1_embed.lookup",
+    "embedding_lookup_sparse": "tf1_embed.lookup",
+    "get_grown_table": "tf1_embed.table",
+    "get_row_split_table": "tf1_embed.table",
+    "initializers": "tf1_embed.initializers",
+    "matmul": "tf1_embed.lookup",
+    "merge_checkpoint": "tf1_embed.checkpoint",
+}
+
+__all__ = ["Rows", "__version__", *_MODULE_OF_NAME]
+
+
+def __getattr__(name):
+    if name not in _MODULE_OF_NAME:
+        raise AttributeError(f"module 'tf1_embed' has no attribute {name!r}")
+    try:
+        module = importlib.import_module(_MODULE_OF_NAME[name])
+    except ImportError as error:
+        if not (error.name or "").startswith("tensorflow"):
+            raise
+        raise ImportError(
+            f"tf1_embed.{name} needs TensorFlow, which is not installed. Install the one that your "
+            f"code runs on, 1.13 or newer, for example: pip install tensorflow"
+        ) from error
+    value = module if module.__name__.endswith(f".{name}") else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted(__all__)

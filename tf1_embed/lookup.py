@@ -1,0 +1,250 @@
+"""From ids to vectors, over a table of frozen and trainable rows.
+
+Three strategies give the same vectors and the same gradients. They differ in what a step costs and
+in the batches they can serve:
+
+| strategy    | a batch of old and new ids | cost of a step                             |
+|-------------|----------------------------|--------------------------------------------|
+| `partition` | yes                        | O(batch)                                   |
+| `cond`      | an error that says so      | O(batch + new rows)                        |
+| `concat`    | yes                        | O(table): copies both variables every step |
+"""
+
+import tensorflow.compat.v1 as tf
+
+from tf1_embed.control_flow import gather_named
+from tf1_embed.table import GrownTable
+
+
+def embedding_lookup(
+    table,
+    ids,
+    strategy="partition",
+    is_new=None,
+    max_norm=None,
+    partition_strategy="mod",
+    name=None,
+):
+    """Looks up the vectors of `ids`, old and new ones mixed.
+
+        ids      3   0   n+1  2              old ids │ new ids
+        frozen   v3  v0       v2             3 0 2   │
+        new              w1                          │ n+1  -> row 1 of the new rows
+        vectors  v3  v0  w1   v2
+
+    The gradient of the trainable variable is `tf.IndexedSlices` of the ids of its rows in the
+    batch, also when this is called in a `tf.while_loop` or in a branch of a `tf.cond`, where
+    TensorFlow by itself would name row 0, or every row, with zeros: a zero gradient still moves a
+    row under optimizers with momentum.
+
+    Args:
+      table: `GrownTable` of shape [num_rows, dim] or [num_rows]. Anything else (a variable, a
+        tensor, a partitioned variable) goes to `tf.nn.embedding_lookup`.
+      ids: int32 or int64, any shape, each in [0, num_rows); may be empty.
+      strategy: "partition", the default; "cond", the branch of the question's answer, for batches
+        of old ids or of new ids only; "concat", the question's own attempt, O(table) a step.
+      is_new: bool scalar tensor, for "cond": whether the batch holds new ids. Default: found from
+        the ids.
+      max_norm: float; if given, longer vectors are scaled down to this L2 norm.
+      partition_strategy: "mod" or "div", for a partitioned variable; a `GrownTable` ignores it.
+      name: string, a name for the operation.
+
+    Returns:
+      `tf.Tensor` of shape `ids.shape + [dim]` (or `ids.shape` for a table of rank 1), of the
+      table's dtype.
+
+    Raises:
+      TypeError: if `ids` are not int32 or int64.
+      ValueError: if `strategy` is not one of the three, or `is_new` is given without "cond".
+      tf.errors.InvalidArgumentError: at run time, if an id is not in the table, and under "cond" if
+        the batch mixes old and new ids or is not what `is_new` says.
+
+    Example:
+      >>> import numpy as np
+      >>> import tensorflow.compat.v1 as tf
+      >>> import tf1_embed
+      >>> with tf.Graph().as_default(), tf.Session() as session:
+      ...     table = tf1_embed.get_grown_table(
+      ...         "embedding",
+      ...         num_new_rows=1,
+      ...         old_rows=np.float32([[0, 0], [1, 1]]),
+      ...         initializer=tf1_embed.initializers.constant(2),
+      ...     )
+      ...     vectors = tf1_embed.embedding_lookup(table, [2, 0, 1])
+      ...     session.run(tf.global_variables_initializer())
+      ...     print(session.run(vectors))
+      [[2. 2.]
+       [0. 0.]
+       [1. 1.]]
+    """
+    if not isinstance(table, GrownTable):
+        if strategy in ("mod", "div"):
+            # Third in tf.nn.embedding_lookup, whose place this takes in legacy code.
+            partition_strategy = strategy
+        return tf.nn.embedding_lookup(
+            table, ids, partition_strategy=partition_strategy, max_norm=max_norm, name=name
+        )
+    if strategy not in _STRATEGIES:
+        raise ValueError(f"`strategy` must be one of {sorted(_STRATEGIES)}, got {strategy!r}")
+    if is_new is not None and strategy != "cond":
+        raise ValueError(f'`is_new` is for strategy "cond"; got it with strategy {strategy!r}')
+    with tf.name_scope(name, "embedding_lookup", [ids]) as scope:
+        ids = _valid_ids(table, ids)
+        extra = {"is_new": is_new} if strategy == "cond" else {}
+        vectors = _STRATEGIES[strategy](table, tf.reshape(ids, [-1]), **extra)
+        row_shape = list(table.shape[1:])
+        vectors = tf.reshape(vectors, tf.concat([tf.shape(ids), row_shape], 0))
+        vectors.set_shape(ids.shape.concatenate(row_shape))
+        if max_norm is not None:
+            vectors = tf.clip_by_norm(
+                vectors, max_norm, axes=list(range(ids.shape.ndims, vectors.shape.ndims))
+            )
+        return tf.identity(vectors, name=scope)
+
+
+def embedding_lookup_sparse(
+    table, sp_ids, sp_weights, partition_strategy="mod", name=None, combiner="mean", max_norm=None
+):
+    """Looks up the vectors of sparse ids and combines those of each row of `sp_ids`.
+
+    Each id is looked up once, however often the batch names it; the rest is
+    `tf.nn.embedding_lookup_sparse`, whose arguments these are, in its order.
+
+    Args:
+      table: `GrownTable` of shape [num_rows, dim]; anything else goes to
+        `tf.nn.embedding_lookup_sparse`.
+      sp_ids: `tf.SparseTensor` of int32 or int64 ids, of shape [batch, any].
+      sp_weights: `tf.SparseTensor` of floats of the same indices, or None for weights of 1.
+      partition_strategy: "mod" or "div", for a partitioned variable; a `GrownTable` ignores it.
+      name: string, a name for the operation.
+      combiner: "sum", "mean" (weighted), or "sqrtn" (the sum over the root of the sum of squared
+        weights).
+      max_norm: float; if given, longer vectors are scaled down to this L2 norm before they combine.
+
+    Returns:
+      `tf.Tensor` of shape [batch, dim]; rows of `sp_ids` without ids give zeros, as in TensorFlow.
+
+    Raises:
+      TypeError: if `sp_ids` is not a `tf.SparseTensor`.
+      ValueError: if `combiner` is not one of the three.
+      tf.errors.InvalidArgumentError: at run time, if an id is not in the table.
+    """
+    if isinstance(table, GrownTable):
+        if not isinstance(sp_ids, tf.SparseTensor):
+            raise TypeError(f"`sp_ids` must be a tf.SparseTensor, got {type(sp_ids).__name__}")
+        ids, positions = tf.unique(sp_ids.values)
+        table = embedding_lookup(table, ids)
+        sp_ids = tf.SparseTensor(sp_ids.indices, positions, sp_ids.dense_shape)
+    return tf.nn.embedding_lookup_sparse(
+        table,
+        sp_ids,
+        sp_weights,
+        partition_strategy=partition_strategy,
+        name=name,
+        combiner=combiner,
+        max_norm=max_norm,
+    )
+
+
+def matmul(x, table, name=None):
+    """Multiplies by the transposed table: the logits of a tied output layer, over all rows.
+
+    Neither variable is copied into the other: each is multiplied by itself and the results, whose
+    size is the logits' own, are joined.
+
+    Args:
+      x: floats of shape [..., dim], of the table's dtype.
+      table: `GrownTable` of shape [num_rows, dim], or a variable or tensor of that shape.
+      name: string, a name for the operation.
+
+    Returns:
+      `tf.Tensor` of shape [..., num_rows].
+
+    Raises:
+      ValueError: if the table has not rank 2.
+    """
+    with tf.name_scope(name, "matmul", [x]) as scope:
+        if not isinstance(table, GrownTable):
+            return tf.matmul(x, table, transpose_b=True, name=scope)
+        if len(table.shape) != 2:
+            raise ValueError(
+                f"`table` must have shape [num_rows, dim]; table {table.name!r} has {table.shape}"
+            )
+        x = tf.convert_to_tensor(x, table.dtype)
+        flat = tf.reshape(x, [-1, table.shape[1]])
+        logits = tf.concat(
+            [tf.matmul(flat, each, transpose_b=True) for each in (table.frozen, table.trainable)], 1
+        )
+        if logits.shape.as_list()[1] != table.shape[0]:
+            every_id = tf.range(tf.constant(table.shape[0], tf.int64))
+            logits = tf.gather(logits, table.indices_in_both(every_id), axis=1)
+        logits = tf.reshape(logits, tf.concat([tf.shape(x)[:-1], [table.shape[0]]], 0))
+        logits.set_shape(x.shape[:-1].concatenate(table.shape[0]))
+        return tf.identity(logits, name=scope)
+
+
+def _valid_ids(table, ids):
+    """Returns `ids` as a tensor whose every use first finds them to be in the table."""
+    ids = tf.convert_to_tensor(ids, name="ids")
+    if ids.dtype.base_dtype not in (tf.int32, tf.int64):
+        raise TypeError(f"`ids` must be int32 or int64, got {ids.dtype.base_dtype.name}")
+    if table.shape[0] > tf.int32.max:
+        ids = tf.cast(ids, tf.int64)
+    smallest, largest = tf.reduce_min(ids), tf.reduce_max(ids)
+    offending = tf.where(smallest < 0, smallest, largest)
+    # A GPU would return zeros, and a lookup of its own would name an id of one variable. As a
+    # string the id needs no branch around the assertion, which costs more than the check.
+    in_table = tf.Assert(
+        tf.logical_and(smallest >= 0, largest < table.shape[0]),
+        [
+            f"`ids` must be in [0, {table.shape[0]}), the rows of table {table.name!r}; got",
+            tf.as_string(offending),
+        ],
+    )
+    with tf.control_dependencies([in_table]):
+        return tf.identity(ids)
+
+
+def _partition(table, ids):
+    """Sends each id to its own variable and puts the vectors back in order."""
+    is_new = tf.cast(table.trainable_rows.contains(ids), tf.int32)
+    old_ids, new_ids = tf.dynamic_partition(ids, is_new, 2)
+    old_places, new_places = tf.dynamic_partition(tf.range(tf.size(ids)), is_new, 2)
+    return tf.dynamic_stitch(
+        [old_places, new_places],
+        [
+            tf.gather(table.frozen, old_ids),
+            gather_named(table.trainable, table.trainable_rows.position(new_ids)),
+        ],
+    )
+
+
+def _cond(table, ids, is_new):
+    """Takes the branch of the question's answer, around two lookups rather than two tables."""
+    each_is_new = table.trainable_rows.contains(ids)
+    if is_new is None:
+        is_new = tf.reduce_any(each_is_new)
+    is_new = tf.convert_to_tensor(is_new, tf.bool, name="is_new")
+    uniform = tf.Assert(
+        tf.reduce_all(tf.equal(each_is_new, is_new)),
+        [
+            'strategy "cond" serves batches of old ids only or of new ids only, as `is_new` says; '
+            f'got both, or the others, for table {table.name!r}. Use "partition" instead; is_new:',
+            tf.as_string(is_new),
+        ],
+    )
+    with tf.control_dependencies([uniform]):
+        ids = tf.identity(ids)
+    return tf.cond(
+        is_new,
+        lambda: gather_named(table.trainable, table.trainable_rows.position(ids)),
+        lambda: tf.gather(table.frozen, ids),
+    )
+
+
+def _concat(table, ids):
+    """Copies both variables into one tensor, in every step, and looks the ids up there."""
+    return gather_named(table.trainable, table.indices_in_both(ids), preceding=table.frozen)
+
+
+_STRATEGIES = {"partition": _partition, "cond": _cond, "concat": _concat}

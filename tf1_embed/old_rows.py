@@ -1,0 +1,295 @@
+"""Where the old rows come from: a checkpoint, an array, a `.npy` file, a variable.
+
+Each source knows its shape and dtype while the graph is built, and adds the operations that bring
+the values in when the variable is initialised. The values never enter the GraphDef, and memory
+holds them once.
+"""
+
+import difflib
+import os
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from tf1_embed import raw_ops
+
+# Bytes of an array that are on their way into a variable at one time.
+CHUNK_BYTES = 16 << 20
+
+
+class CheckpointRows:
+    """The rows of one tensor of a checkpoint, TF1 or TF2 object-based, whole or partitioned.
+
+    Attributes:
+      shape: tuple of ints.
+      dtype: `tf.DType`.
+    """
+
+    def __init__(self, checkpoint, name):
+        """Finds the tensor; reads no values.
+
+        Args:
+          checkpoint: string, a checkpoint prefix, or a folder, whose latest checkpoint is taken.
+          name: string, the variable's name, or the tensor's own name in the checkpoint.
+
+        Raises:
+          FileNotFoundError: if there is no such checkpoint.
+          KeyError: if it holds no such variable; the error lists those that it holds.
+          tf.errors.DataLossError: if it is truncated or damaged. A flipped byte among the values
+            is found by TensorFlow's checksum when the variable is initialised.
+        """
+        self.prefix = find_checkpoint(checkpoint)
+        shapes, dtypes = _read_index(self.prefix)
+        _check_data_files(self.prefix, shapes, dtypes)
+        candidates = (name, f"{name}/.ATTRIBUTES/VARIABLE_VALUE")
+        self.tensor_name = next((each for each in candidates if each in shapes), None)
+        if self.tensor_name is None:
+            raise KeyError(
+                f"checkpoint {self.prefix} holds no variable {name!r}; it holds "
+                f"{_nearest_first(name, shapes)}. Give its name there as `checkpoint_name`"
+            )
+        self.shape = tuple(shapes[self.tensor_name])
+        self.dtype = dtypes[self.tensor_name]
+
+    def value(self):
+        """Returns the rows as a `tf.Tensor`, read when the variable is initialised."""
+        # Only the CPU reads checkpoints.
+        with tf.device("/cpu:0"):
+            (value,) = raw_ops.RestoreV2(
+                prefix=self.prefix,
+                tensor_names=[self.tensor_name],
+                shape_and_slices=[""],
+                dtypes=[self.dtype],
+                name="old_rows_from_checkpoint",
+            )
+        value.set_shape(self.shape)
+        return value
+
+
+class ArrayRows:
+    """The rows of a NumPy array, memory-mapped or not, or of a `.npy` file.
+
+    The array is read when the variable is initialised, chunk by chunk, and copied: what becomes of
+    the array later does not touch the variable.
+
+    Attributes:
+      shape: tuple of ints.
+      dtype: `tf.DType`.
+    """
+
+    def __init__(self, values):
+        """Takes an array, or opens the `.npy` file at the path `values`; reads no values.
+
+        Raises:
+          FileNotFoundError: if there is no such file.
+          ValueError: if the file is no `.npy` file, is truncated, or holds Python objects.
+        """
+        self._path = None
+        if isinstance(values, (str, os.PathLike)):
+            self._path = os.fspath(values)
+            values = _open_npy(self._path)
+        self._values = np.asanyarray(values)
+        self.shape = self._values.shape
+        self.dtype = _as_dtype(self._values.dtype)
+
+    def value(self):
+        """Returns the rows as a `tf.Tensor`, read when the variable is initialised.
+
+        An initial value made in one piece by a Python function would lie in memory twice, since
+        `Assign` cannot take over a buffer of NumPy's. So the pieces are written into a temporary
+        variable, whose buffer `Assign` does take over.
+        """
+        if not self._values.size:
+            return tf.zeros(self.shape, self.dtype)
+        num_rows = self.shape[0]
+        row_bytes = self._values.nbytes // num_rows
+        # Enough for a few dozen chunks at least, so that the graph stays small.
+        chunk_rows = max(1, CHUNK_BYTES // row_bytes, num_rows // 256)
+        read = self._chunk_reader(chunk_rows)
+        with tf.device("/cpu:0"), tf.name_scope("old_rows_from_array") as scope:
+            buffer = raw_ops.TemporaryVariable(shape=self.shape, dtype=self.dtype, var_name=scope)
+            previous = []
+            for start in range(0, num_rows, chunk_rows):
+                stop = min(start + chunk_rows, num_rows)
+                with tf.control_dependencies(previous):
+                    chunk = _numpy_function(read, [start, stop], self.dtype)
+                    chunk.set_shape((stop - start,) + self.shape[1:])
+                    written = raw_ops.StridedSliceAssign(
+                        ref=buffer, begin=[start], end=[stop], strides=[1], value=chunk
+                    )
+                previous = [written.op]
+            with tf.control_dependencies(previous):
+                return raw_ops.DestroyTemporaryVariable(ref=buffer, var_name=scope)
+
+    def _chunk_reader(self, chunk_rows):
+        source, path = self._values, self._path
+        dtype = self.dtype.as_numpy_dtype
+
+        def read(start, stop):
+            rows = source[start:stop]
+            if path is not None:
+                # Read, not mapped: mapped pages would count as memory of this process.
+                offset = source.offset + start * rows.nbytes // (stop - start)
+                with open(path, "rb") as file:
+                    file.seek(offset)
+                    flat = np.fromfile(file, source.dtype, rows.size)
+                if flat.size != rows.size:
+                    raise ValueError(
+                        f"{path} was cut short while it was read; expected {source.shape}"
+                    )
+                rows = flat.reshape(rows.shape)
+            return np.array(rows, dtype, order="C")
+
+        return read
+
+
+class VariableRows:
+    """The rows of a variable: its value, or its initial value if it has none yet.
+
+    Attributes:
+      shape: tuple of ints.
+      dtype: `tf.DType`.
+    """
+
+    def __init__(self, variable):
+        """Takes a `tf.Variable` of known shape."""
+        self._variable = variable
+        self.shape = tuple(variable.shape.as_list())
+        self.dtype = variable.dtype.base_dtype
+
+    def value(self):
+        """Returns the rows as a `tf.Tensor`, read when the new variable is initialised."""
+        variable = self._variable
+        return tf.cond(
+            tf.is_variable_initialized(variable),
+            lambda: read_variable(variable),
+            lambda: tf.identity(variable.initial_value),
+        )
+
+
+def is_ref(variable):
+    """Tells a ref variable, the default of TF 1, from a resource variable."""
+    return not hasattr(variable, "handle")
+
+
+def read_variable(variable):
+    """Reads a variable for the initial value of another, as it stands at that point of the graph.
+
+    Where a ref variable occurs in an initial value, TensorFlow puts a second evaluation of the
+    variable's own initial value in its place, which would hold the old table in memory twice. It
+    finds the variable by its name; an alias has another.
+    """
+    if not is_ref(variable):
+        return variable.read_value()
+    with tf.device(variable.device):
+        alias = raw_ops.VariableV2(
+            shape=variable.shape,
+            dtype=variable.dtype.base_dtype,
+            shared_name=variable.op.name,
+            name=f"{os.path.basename(variable.op.name)}_alias",
+        )
+    return tf.identity(alias)
+
+
+def find_checkpoint(checkpoint):
+    """Returns the prefix that `checkpoint` names: itself, or the latest one of a folder.
+
+    Raises:
+      FileNotFoundError: if there is none.
+    """
+    checkpoint = os.fspath(checkpoint)
+    if tf.gfile.Exists(f"{checkpoint}.index"):
+        return checkpoint
+    latest = tf.train.latest_checkpoint(checkpoint)
+    if latest is None:
+        raise FileNotFoundError(
+            f"`checkpoint` must be a checkpoint prefix (such as runs/model.ckpt-1000) or a folder "
+            f"with a `checkpoint` file; found neither at {checkpoint!r}"
+        )
+    return latest
+
+
+def checkpoint_shapes(prefix):
+    """Returns a dict from the name of each tensor of a checkpoint to its shape.
+
+    Raises:
+      tf.errors.DataLossError: if the checkpoint's index is damaged.
+    """
+    return _read_index(prefix)[0]
+
+
+def _read_index(prefix):
+    """Returns two dicts of what the checkpoint holds: name to shape, name to `tf.DType`."""
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        dtypes = reader.get_variable_to_dtype_map()
+        return reader.get_variable_to_shape_map(), {n: tf.as_dtype(t) for n, t in dtypes.items()}
+    except tf.errors.OpError as error:
+        raise _data_loss(prefix, error.message) from error
+
+
+def _check_data_files(prefix, shapes, dtypes):
+    """Finds missing and truncated data files, which TensorFlow meets only when it reads them."""
+    # Through tf.gfile, for checkpoints that are not on a local disk; not by its Glob, to which a
+    # prefix with brackets is a pattern.
+    folder, base = os.path.split(prefix)
+    files = [
+        file for file in tf.gfile.ListDirectory(folder or ".") if file.startswith(f"{base}.data-")
+    ]
+    present = sum(tf.gfile.Stat(os.path.join(folder, file)).length for file in files)
+    needed = sum(
+        int(np.prod(shape, dtype=np.int64)) * dtypes[name].size
+        for name, shape in shapes.items()
+        if dtypes[name] != tf.string
+    )
+    if present < needed:
+        raise _data_loss(
+            prefix,
+            f"its variables need {needed} bytes, its {len(files)} data files have {present}; one "
+            f"is missing or truncated",
+        )
+
+
+def _data_loss(prefix, what):
+    return tf.errors.DataLossError(
+        None, None, f"DataLossError: checkpoint {prefix} is damaged: {what}. Restore it from a copy"
+    )
+
+
+def _nearest_first(name, names):
+    """Returns the names as one line of text, those most like `name` first, at most 20."""
+    likeness = {each: difflib.SequenceMatcher(None, name, each).ratio() for each in names}
+    ordered = sorted(names, key=lambda each: (-likeness[each], each))
+    text = ", ".join(repr(each) for each in ordered[:20])
+    return text + (f" and {len(ordered) - 20} more" if len(ordered) > 20 else "") or "nothing"
+
+
+def _open_npy(path):
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"`old_rows` must be an array or the path of a .npy file; no file at {path!r}"
+        )
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise ValueError(f"`old_rows`: {path!r} cannot be read as a .npy file: {error}") from error
+    if not isinstance(values, np.memmap):
+        raise ValueError(f"`old_rows`: {path!r} must be a .npy file of one array, got an archive")
+    if not values.flags.c_contiguous:
+        raise ValueError(
+            f"`old_rows`: {path!r} is stored column by column; save it again with "
+            f"np.save(path, np.ascontiguousarray(array))"
+        )
+    return values
+
+
+def _as_dtype(dtype):
+    try:
+        return tf.as_dtype(dtype.newbyteorder("="))
+    except TypeError:
+        raise TypeError(f"`old_rows` must be floats of a TensorFlow dtype, got {dtype}") from None
+
+
+def _numpy_function(function, inputs, dtype):
+    # tf.py_func is all that 1.13 has; where its successor exists, it warns.
+    return getattr(tf, "numpy_function", tf.py_func)(function, inputs, dtype)

@@ -1,0 +1,282 @@
+"""Which rows of a table: an immutable set of row ids, in NumPy and in the graph."""
+
+import numpy as np
+
+
+class Rows:
+    """A set of row ids of a table of known size.
+
+    The set is kept as its runs, `[start, stop)` pairs in ascending order, so that a range is two
+    numbers, a complement costs no more than the set itself, and nothing of the table's length is
+    ever made:
+
+        ids    0 1 2 3 4 5 6 7          Rows.of([1, 2, 6], size=8)
+        rows     * *       *            runs [1, 3) and [6, 7)
+        position 0 1       2
+
+    Make one with `Rows.range`, `Rows.of` or `Rows.where`; `~rows` holds all other rows.
+
+    Attributes:
+      size: int, the number of rows of the table, in the set or not.
+      count: int, the number of rows in the set.
+
+    Example:
+      >>> rows = Rows.of([6, 1, 2], size=8)
+      >>> rows.count
+      3
+      >>> rows.contains([0, 1, 6])
+      array([False,  True,  True])
+      >>> rows.position([1, 2, 6])
+      array([0, 1, 2])
+      >>> (~rows).ids()
+      array([0, 3, 4, 5, 7])
+    """
+
+    __slots__ = ("_shifts", "_starts", "_stops", "count", "size")
+
+    def __init__(self, starts, stops, size):
+        """Takes runs that are sorted, disjoint and not empty; use the named constructors."""
+        starts = np.asarray(starts, np.int64)
+        stops = np.asarray(stops, np.int64)
+        lengths = stops - starts
+        # id - shift is the id's position in the set.
+        shifts = starts - (np.cumsum(lengths) - lengths)
+        for array in (starts, stops, shifts):
+            array.setflags(write=False)
+        for field, value in (
+            ("_starts", starts),
+            ("_stops", stops),
+            ("_shifts", shifts),
+            ("count", int(lengths.sum())),
+            ("size", size),
+        ):
+            object.__setattr__(self, field, value)
+
+    def __setattr__(self, field, value):
+        raise AttributeError(f"Rows are immutable: `{field}` cannot be set; make new Rows instead")
+
+    @classmethod
+    def range(cls, start, stop, size):
+        """Returns the rows `start` to `stop - 1` of a table of `size` rows.
+
+        Args:
+          start: int, the first row, 0 <= start <= stop.
+          stop: int, one past the last row, stop <= size.
+          size: int, the number of rows of the table.
+
+        Returns:
+          `Rows`.
+
+        Raises:
+          TypeError: if an argument is not an int.
+          ValueError: if not 0 <= start <= stop <= size.
+
+        Example:
+          >>> Rows.range(3, 5, size=5)
+          Rows.range(3, 5, size=5)
+        """
+        start, stop, size = (
+            _as_int(argument, value)
+            for argument, value in (("start", start), ("stop", stop), ("size", size))
+        )
+        if not 0 <= start <= stop <= size:
+            raise ValueError(
+                f"expected 0 <= `start` <= `stop` <= `size`, got start={start}, stop={stop}, "
+                f"size={size}"
+            )
+        return cls([start], [stop], size) if start < stop else cls([], [], size)
+
+    @classmethod
+    def of(cls, ids, size):
+        """Returns the rows named by `ids`, in any order; an id given twice counts once.
+
+        Args:
+          ids: ints, array-like of any shape, each in [0, size).
+          size: int, the number of rows of the table.
+
+        Returns:
+          `Rows`.
+
+        Raises:
+          TypeError: if `ids` are not integers or `size` is not an int.
+          ValueError: if an id is not in [0, size).
+
+        Example:
+          >>> Rows.of([4, 0, 4], size=5).ids()
+          array([0, 4])
+        """
+        size = _as_int("size", size)
+        if size < 0:
+            raise ValueError(f"`size` must not be negative, got {size}")
+        ids = np.unique(_as_ids(ids))
+        if ids.size and (ids[0] < 0 or ids[-1] >= size):
+            offending = ids[0] if ids[0] < 0 else ids[-1]
+            raise ValueError(f"`ids` must be in [0, {size}), the table's rows; got {offending}")
+        breaks = np.flatnonzero(np.diff(ids) != 1)
+        starts = ids[np.concatenate([[0], breaks + 1])] if ids.size else ids
+        stops = ids[np.concatenate([breaks, [-1]])] + 1 if ids.size else ids
+        return cls(starts, stops, size)
+
+    @classmethod
+    def where(cls, mask):
+        """Returns the rows at which `mask` is true.
+
+        Args:
+          mask: bool array of shape [size], one flag for each row of the table.
+
+        Returns:
+          `Rows`.
+
+        Raises:
+          ValueError: if `mask` is not a vector of bools.
+
+        Example:
+          >>> Rows.where([False, True, True])
+          Rows.range(1, 3, size=3)
+        """
+        mask = np.asarray(mask)
+        if mask.dtype != np.bool_ or mask.ndim != 1:
+            raise ValueError(
+                f"`mask` must be a bool vector, one flag a row; got dtype {mask.dtype}, shape "
+                f"{mask.shape}. For row ids, use Rows.of"
+            )
+        edges = np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8))
+        return cls(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), mask.size)
+
+    def __invert__(self):
+        """Returns the rows of the table that are not in this set."""
+        starts = np.concatenate([[0], self._stops])
+        stops = np.concatenate([self._starts, [self.size]])
+        occupied = starts < stops
+        return Rows(starts[occupied], stops[occupied], self.size)
+
+    def ids(self):
+        """Returns the row ids in ascending order, an int64 array of shape [count]."""
+        lengths = self._stops - self._starts
+        return np.arange(self.count) + np.repeat(self._shifts, lengths)
+
+    def contains(self, ids):
+        """Tells which ids are in the set.
+
+        A range costs two comparisons; any other set O(ids * log runs).
+
+        Args:
+          ids: integers of any shape: array-like, or an int32 or int64 `tf.Tensor`. In the graph
+            they must be in [0, size), as a lookup has already made sure.
+
+        Returns:
+          bools of the shape of `ids`: an array, or a `tf.Tensor` when `ids` is one.
+        """
+        if not _is_tensor(ids):
+            ids = _as_ids(ids)
+            if not self.count:
+                return np.zeros(ids.shape, bool)
+            return (ids >= self._starts[0]) & (ids < self._of_run(self._stops, ids))
+        import tensorflow.compat.v1 as tf
+
+        if not self.count:
+            return tf.zeros_like(ids, tf.bool)
+        if len(self._starts) > 1 or 0 < self._starts[0] < self._stops[-1] < self.size:
+            after_start = ids >= _constant(tf, self._starts[0], ids)
+            return tf.logical_and(after_start, ids < self._of_run_in_graph(tf, self._stops, ids))
+        if self._starts[0] > 0:
+            return ids >= _constant(tf, self._starts[0], ids)
+        return ids < _constant(tf, self._stops[0], ids)
+
+    def position(self, ids):
+        """Returns the position of each id among the rows of the set, in ascending order.
+
+        A range costs one subtraction; any other set O(ids * log runs).
+
+        Args:
+          ids: integers of any shape, each in the set: array-like, or an int32 or int64
+            `tf.Tensor`. In the graph, positions of ids that are not in the set have no meaning.
+
+        Returns:
+          integers in [0, count) of the shape of `ids`, and of its dtype in the graph.
+
+        Raises:
+          ValueError: if an id is not in the set (NumPy only).
+        """
+        if _is_tensor(ids):
+            import tensorflow.compat.v1 as tf
+
+            return ids - self._of_run_in_graph(tf, self._shifts, ids) if self.count else ids
+        ids = _as_ids(ids)
+        members = self.contains(ids)
+        if not members.all():
+            raise ValueError(f"`ids` must be in {self}; {ids[~members].flat[0]} is not")
+        return ids - self._of_run(self._shifts, ids) if self.count else ids
+
+    def ids_tensor(self):
+        """Returns the row ids in ascending order as an int64 `tf.Tensor` of shape [count].
+
+        A range adds two numbers to the graph, any other set its ids.
+        """
+        import tensorflow.compat.v1 as tf
+
+        if len(self._starts) == 1:
+            return tf.range(*(tf.constant(end[0], tf.int64) for end in (self._starts, self._stops)))
+        return tf.constant(self.ids(), tf.int64)
+
+    def _of_run(self, values, ids):
+        """Returns, for each of the array `ids`, the entry of `values` of the run it falls in."""
+        run = np.searchsorted(self._starts, ids, side="right") - 1
+        return values[np.maximum(run, 0)]
+
+    def _of_run_in_graph(self, tf, values, ids):
+        if len(values) == 1:
+            return _constant(tf, values[0], ids)
+        # tf.searchsorted takes a vector; ids may have any rank.
+        starts = _constant(tf, self._starts, ids)
+        run = tf.searchsorted(starts, tf.reshape(ids, [-1]), side="right") - 1
+        value = tf.gather(_constant(tf, values, ids), tf.maximum(run, 0))
+        return tf.reshape(value, tf.shape(ids))
+
+    def __len__(self):
+        return self.count
+
+    def __eq__(self, other):
+        return (
+            isinstance(other, Rows)
+            and self.size == other.size
+            and np.array_equal(self._starts, other._starts)
+            and np.array_equal(self._stops, other._stops)
+        )
+
+    def __hash__(self):
+        return hash((self.size, self._starts.tobytes(), self._stops.tobytes()))
+
+    def __repr__(self):
+        if not self.count:
+            return f"Rows.range(0, 0, size={self.size})"
+        if len(self._starts) == 1:
+            return f"Rows.range({self._starts[0]}, {self._stops[0]}, size={self.size})"
+        if self.count > 8:
+            first, last = self._starts[0], self._stops[-1] - 1
+            return f"<{self.count} rows of {self.size}, from {first} to {last}>"
+        return f"Rows.of({self.ids().tolist()}, size={self.size})"
+
+
+def _as_int(argument, value):
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"`{argument}` must be an int, got {value!r}")
+    return int(value)
+
+
+def _as_ids(ids):
+    ids = np.asarray(ids)
+    if ids.size == 0:
+        return ids.astype(np.int64)
+    if not np.issubdtype(ids.dtype, np.integer):
+        raise TypeError(f"`ids` must be integers, got {ids.dtype}. For a bool mask, use Rows.where")
+    return ids.astype(np.int64)
+
+
+def _is_tensor(ids):
+    # Without importing TensorFlow, which NumPy users of this module need not have.
+    return hasattr(ids, "graph") or type(ids).__module__.startswith("tensorflow")
+
+
+def _constant(tf, value, like):
+    return tf.constant(value, like.dtype.base_dtype)

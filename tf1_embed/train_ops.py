@@ -1,0 +1,56 @@
+"""What a training step does, read off its operations."""
+
+import tensorflow.compat.v1 as tf
+
+# Parts of the type names of operations that write a variable: AssignSubVariableOp, ApplyAdam,
+# ResourceSparseApplyMomentum, ScatterUpdate and their kin.
+_WRITING = ("Assign", "Apply", "Scatter")
+
+
+def operations_under(train_op):
+    """Returns all operations that run when `train_op`, an operation or a tensor, is run.
+
+    Bodies of control flow v2 are not looked into.
+
+    Returns:
+      set of `tf.Operation`.
+    """
+    pending = [getattr(train_op, "op", train_op)]
+    seen = set(pending)
+    while pending:
+        operation = pending.pop()
+        causes = {tensor.op for tensor in operation.inputs}.union(operation.control_inputs) - seen
+        seen |= causes
+        pending.extend(causes)
+    return seen
+
+
+def writes(operation, variable):
+    """Tells whether an operation writes `variable`, a `tf.Variable`."""
+    return any(verb in operation.type for verb in _WRITING) and any(
+        tensor.op is variable.op for tensor in operation.inputs
+    )
+
+
+def underflowing_constants(operations, dtype):
+    """Returns the scalar constants that are not zero but become so by a cast to `dtype`.
+
+    Args:
+      operations: iterable of `tf.Operation`.
+      dtype: `tf.DType`.
+
+    Returns:
+      list of `tf.Operation` of type Const.
+    """
+    return [
+        operation.inputs[0].op
+        for operation in operations
+        if operation.type == "Cast"
+        and operation.outputs[0].dtype.base_dtype == dtype
+        and operation.inputs[0].op.type == "Const"
+        and _underflows(tf.make_ndarray(operation.inputs[0].op.get_attr("value")), dtype)
+    ]
+
+
+def _underflows(constant, dtype):
+    return constant.ndim == 0 and constant != 0 and constant.astype(dtype.as_numpy_dtype) == 0
