@@ -1,0 +1,203 @@
+"""New entities arrive in a knowledge graph: grow its trained table, train only the new rows.
+
+`Growth` has the five steps, in order, each in a TensorFlow graph of its own.
+"""
+
+import glob
+import hashlib
+import os
+
+import tensorflow.compat.v1 as tf
+
+import tf1_embed
+from examples.knowledge_graph import data, report
+from examples.knowledge_graph.evaluation import evaluate
+from examples.knowledge_graph.model import LinkPredictor, initializer
+from examples.knowledge_graph.options import parse_options
+from examples.knowledge_graph.training import Recipe, Trainer
+
+
+def main(argv=None):
+    """Runs the example and returns what it wrote to report.json, a dict."""
+    options = parse_options(argv)
+    dataset = data.load(options.data)
+    runs = []
+    for seed in range(options.seed, options.seed + options.seeds):
+        growth = Growth(dataset, options, seed)
+        growth.train_base()
+        growth.train_new_rows()
+        if options.replay:
+            growth.train_new_rows(replay=True)
+        growth.retrain()
+        growth.prove()
+        growth.merge()
+        runs.append(growth)
+    summary = report.summarize(runs, options)
+    print(report.as_text(summary))
+    print(f"Wrote {', '.join(report.write(summary, runs, options))}")
+    return summary
+
+
+class Growth:
+    """One growth of the table, for one choice of new entities, and what it is compared with.
+
+    Attributes:
+      seed: int.
+      graph: the `data.KnowledgeGraph`, in which the new entities have the last ids.
+      num_old: how many entities are old.
+      quality: name of a measurement -> `evaluation.Quality`.
+      curves: name of a training -> `training.Curve`.
+      rows: name of a moment, such as "grown_from" with random new rows -> `[entities, width]`.
+      fingerprints: name of a checkpoint -> SHA-256 of the old rows in it.
+    """
+
+    def __init__(self, dataset, options, seed):
+        self.seed = seed
+        self.graph = data.put_new_entities_last(dataset, options.new_entities, seed)
+        self.num_old = len(self.graph.entities) - options.new_entities
+        self.quality, self.curves, self.rows, self.fingerprints = {}, {}, {}, {}
+        self._options = options
+        self._folder = os.path.join(options.out, f"seed_{seed}")
+        os.makedirs(self._folder, exist_ok=True)
+        # Of an earlier run: a merge refuses to overwrite.
+        for path in glob.glob(os.path.join(glob.escape(self._folder), "*.ckpt.*")):
+            os.remove(path)
+        self._known = self.graph.known()
+        self._recipe = Recipe(
+            options.epochs, options.batch_size, options.learning_rate, options.dropout
+        )
+        self._train, self._valid, self._test = (
+            data.divide(split, self.num_old)
+            for split in (self.graph.train, self.graph.valid, self.graph.test)
+        )
+
+    def train_base(self):
+        """1. A model learns the old entities and is saved, as any TensorFlow 1 model is."""
+        self.rows["base"] = self._train_from_scratch(
+            "base", self.num_old, self._train.old, self._valid.old, {"old_before": self._test.old}
+        )
+
+    def train_new_rows(self, replay=False):
+        """2. New entities arrive: the table grows, and only its new rows train.
+
+        They train on the triples that mention a new entity; with `replay` on the old ones too.
+        """
+        suffix = "_replay" if replay else ""
+        with tf.Graph().as_default(), tf.Session() as session:
+            tf.set_random_seed(self.seed)
+            entities = tf1_embed.get_grown_table(
+                "entities",
+                num_new_rows=self._options.new_entities,
+                checkpoint=self._checkpoint("base"),
+                initializer=initializer(),
+            )
+            model = self._model(entities, penalty=self._options.new_row_penalty)
+            # Without `var_list` the relations would train too: they are an ordinary variable.
+            trainer = Trainer(model, self._recipe, var_list=[entities.trainable])
+            entities.check_train_op(trainer.train_op)
+            saver = tf.train.Saver()
+            relations_saver = tf.train.Saver([model.relation_table])
+            whole_table = entities.read()
+            session.run(tf.global_variables_initializer())
+            relations_saver.restore(session, self._checkpoint("base"))
+            entities.check_restored(session)
+            tf.get_default_graph().finalize()
+
+            self.rows[f"grown_from{suffix}"] = session.run(whole_table)
+            self._measure(session, model, f"new_random{suffix}", self._test.new)
+            self._fit(
+                session,
+                trainer,
+                model,
+                f"growth{suffix}",
+                self.graph.train if replay else self._train.new,
+                self._valid.new,
+            )
+            self.rows[f"grown{suffix}"] = session.run(whole_table)
+            self._measure(session, model, f"new_trained{suffix}", self._test.new)
+            self._measure(
+                session,
+                model,
+                f"old_after_old_candidates{suffix}",
+                self._test.old,
+                num_candidates=self.num_old,
+            )
+            self._measure(session, model, f"old_after_all_candidates{suffix}", self._test.old)
+            saver.save(session, self._checkpoint(f"grown{suffix}"))
+
+    def retrain(self):
+        """3. What the growth is compared with: every row trained again, from scratch."""
+        self.rows["retrained"] = self._train_from_scratch(
+            "retrain",
+            len(self.graph.entities),
+            self.graph.train,
+            self._valid.new,
+            {"new_retrained": self._test.new, "old_retrained": self._test.old},
+        )
+
+    def prove(self):
+        """4. The old rows, in the checkpoints before and after: the same, bit for bit?"""
+        for name in ("base", "grown"):
+            self.fingerprints[name] = self._fingerprint(name)
+
+    def merge(self):
+        """5. One table under its old name, which the model of step 1 opens, with more rows."""
+        tf1_embed.merge_checkpoint(
+            self._checkpoint("grown"), tables=["entities"], out=self._checkpoint("merged")
+        )
+        self.fingerprints["merged"] = self._fingerprint("merged")
+        with tf.Graph().as_default(), tf.Session() as session:
+            model = self._model(self._plain_table(len(self.graph.entities)))
+            saver = tf.train.Saver()
+            tf.get_default_graph().finalize()
+            saver.restore(session, self._checkpoint("merged"))
+            self._measure(session, model, "merged", self._test.new)
+
+    def _train_from_scratch(self, name, num_entities, triples, valid, tests):
+        with tf.Graph().as_default(), tf.Session() as session:
+            tf.set_random_seed(self.seed)
+            entities = self._plain_table(num_entities)
+            model = self._model(entities)
+            trainer = Trainer(model, self._recipe)
+            saver = tf.train.Saver()
+            session.run(tf.global_variables_initializer())
+            tf.get_default_graph().finalize()
+            self._fit(session, trainer, model, name, triples, valid)
+            for measurement, test in tests.items():
+                self._measure(session, model, measurement, test)
+            saver.save(session, self._checkpoint(name))
+            return session.run(entities)
+
+    def _plain_table(self, num_entities):
+        return tf.get_variable(
+            "entities", [num_entities, self._options.width], initializer=initializer()
+        )
+
+    def _model(self, entities, penalty=0.0):
+        return LinkPredictor(entities, len(self.graph.relations), self._options.model, penalty)
+
+    def _fit(self, session, trainer, model, name, triples, valid):
+        self.curves[name] = trainer.run(
+            session,
+            triples,
+            lambda: evaluate(session, model, valid, self._known).mrr,
+            self.seed,
+            f"Seed {self.seed}, training {name}",
+        )
+
+    def _measure(self, session, model, name, triples, num_candidates=None):
+        self.quality[name] = evaluate(
+            session,
+            model,
+            triples,
+            self._known,
+            num_candidates,
+            f"Seed {self.seed}, testing {name}",
+        )
+
+    def _checkpoint(self, name):
+        return os.path.join(self._folder, f"{name}.ckpt")
+
+    def _fingerprint(self, name):
+        table = tf.train.load_checkpoint(self._checkpoint(name)).get_tensor("entities")
+        return hashlib.sha256(table[: self.num_old].tobytes()).hexdigest()
