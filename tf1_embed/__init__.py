@@ -10,13 +10,16 @@ from tf1_embed.version import __version__
 
 _MODULE_OF_NAME = {
     "GrownTable": "tf1_embed.table",
+    "TrainableRowsOptimizer": "tf1_embed.optimizer",
     "embedding_lookup": "tf1_embed.lookup",
     "embedding_lookup_sparse": "tf1_embed.lookup",
+    "freeze_rows": "tf1_embed.gradients",
     "get_grown_table": "tf1_embed.table",
     "get_row_split_table": "tf1_embed.table",
     "initializers": "tf1_embed.initializers",
     "matmul": "tf1_embed.lookup",
     "merge_checkpoint": "tf1_embed.checkpoint",
+    "project_rows": "tf1_embed.row_ops",
 }
 
 __all__ = ["Rows", "__version__", *_MODULE_OF_NAME]

@@ -93,12 +93,11 @@ def embedding_lookup(
         extra = {"is_new": is_new} if strategy == "cond" else {}
         vectors = _STRATEGIES[strategy](table, tf.reshape(ids, [-1]), **extra)
         row_shape = list(table.shape[1:])
+        if max_norm is not None:
+            # Before the ids' shape is put back, whose rank need not be known.
+            vectors = tf.clip_by_norm(vectors, max_norm, axes=list(range(1, len(table.shape))))
         vectors = tf.reshape(vectors, tf.concat([tf.shape(ids), row_shape], 0))
         vectors.set_shape(ids.shape.concatenate(row_shape))
-        if max_norm is not None:
-            vectors = tf.clip_by_norm(
-                vectors, max_norm, axes=list(range(ids.shape.ndims, vectors.shape.ndims))
-            )
         return tf.identity(vectors, name=scope)
 
 

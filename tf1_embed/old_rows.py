@@ -7,11 +7,14 @@ holds them once.
 
 import difflib
 import os
+import re
+import zipfile
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from tf1_embed import raw_ops
+from tf1_embed.row_ops import is_ref
 
 # Bytes of an array that are on their way into a variable at one time.
 CHUNK_BYTES = 16 << 20
@@ -167,11 +170,6 @@ class VariableRows:
         )
 
 
-def is_ref(variable):
-    """Tells a ref variable, the default of TF 1, from a resource variable."""
-    return not hasattr(variable, "handle")
-
-
 def read_variable(variable):
     """Reads a variable for the initial value of another, as it stands at that point of the graph.
 
@@ -196,8 +194,10 @@ def find_checkpoint(checkpoint):
 
     Raises:
       FileNotFoundError: if there is none.
+      ValueError: if the path has brackets.
     """
     checkpoint = os.fspath(checkpoint)
+    refuse_brackets("checkpoint", checkpoint)
     if tf.gfile.Exists(f"{checkpoint}.index"):
         return checkpoint
     latest = tf.train.latest_checkpoint(checkpoint)
@@ -207,6 +207,15 @@ def find_checkpoint(checkpoint):
             f"with a `checkpoint` file; found neither at {checkpoint!r}"
         )
     return latest
+
+
+def refuse_brackets(argument, prefix):
+    """Raises a ValueError for a prefix that TensorFlow takes for a pattern, and so never finds."""
+    if re.search(r"\[.*\]", prefix):
+        raise ValueError(
+            f"`{argument}` must be a path without brackets, which TensorFlow takes for a pattern; "
+            f"got {prefix!r}. Rename it, or give a relative path that has none"
+        )
 
 
 def checkpoint_shapes(prefix):
@@ -224,8 +233,9 @@ def _read_index(prefix):
         reader = tf.train.load_checkpoint(prefix)
         dtypes = reader.get_variable_to_dtype_map()
         return reader.get_variable_to_shape_map(), {n: tf.as_dtype(t) for n, t in dtypes.items()}
-    except tf.errors.OpError as error:
-        raise _data_loss(prefix, error.message) from error
+    except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
+        # TF 2 turns some of its own errors into Python's, such as OutOfRange into IndexError.
+        raise _data_loss(prefix, getattr(error, "message", error)) from error
 
 
 def _check_data_files(prefix, shapes, dtypes):
@@ -271,7 +281,7 @@ def _open_npy(path):
         )
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"`old_rows`: {path!r} cannot be read as a .npy file: {error}") from error
     if not isinstance(values, np.memmap):
         raise ValueError(f"`old_rows`: {path!r} must be a .npy file of one array, got an archive")
@@ -285,6 +295,9 @@ def _open_npy(path):
 
 def _as_dtype(dtype):
     try:
+        if dtype.hasobject:
+            # To TensorFlow objects are strings.
+            raise TypeError
         return tf.as_dtype(dtype.newbyteorder("="))
     except TypeError:
         raise TypeError(f"`old_rows` must be floats of a TensorFlow dtype, got {dtype}") from None

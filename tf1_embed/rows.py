@@ -150,6 +150,30 @@ class Rows:
         occupied = starts < stops
         return Rows(starts[occupied], stops[occupied], self.size)
 
+    def of_partitions(self, sizes, strategy):
+        """Returns the rows that each partition of the table has of these, by its own count.
+
+        Args:
+          sizes: list of ints, the number of rows of each partition.
+          strategy: "mod" (id i is row i // p of partition i % p) or "div" (the partitions follow
+            one another), as TensorFlow's lookups take it.
+
+        Returns:
+          list of `Rows`, one a partition.
+
+        Example:
+          >>> Rows.range(3, 5, size=5).of_partitions([3, 2], "mod")
+          [Rows.range(2, 3, size=3), Rows.range(1, 2, size=2)]
+        """
+        ids, count = self.ids(), len(sizes)
+        if strategy == "mod":
+            return [Rows.of(ids[ids % count == i] // count, size) for i, size in enumerate(sizes)]
+        starts = np.cumsum(sizes) - sizes
+        return [
+            Rows.of(ids[(ids >= start) & (ids < start + size)] - start, int(size))
+            for start, size in zip(starts, sizes)
+        ]
+
     def ids(self):
         """Returns the row ids in ascending order, an int64 array of shape [count]."""
         lengths = self._stops - self._starts
@@ -227,10 +251,12 @@ class Rows:
     def _of_run_in_graph(self, tf, values, ids):
         if len(values) == 1:
             return _constant(tf, values[0], ids)
-        # tf.searchsorted takes a vector; ids may have any rank.
         starts = _constant(tf, self._starts, ids)
-        run = tf.searchsorted(starts, tf.reshape(ids, [-1]), side="right") - 1
-        value = tf.gather(_constant(tf, values, ids), tf.maximum(run, 0))
+        # tf.searchsorted takes a vector; ids may have any rank. The maximum must stay between the
+        # reshapes, its own and this one, which 1.15 would merge, wrongly for ids of shape [0, n].
+        flat = tf.maximum(tf.reshape(ids, [-1]), starts[0])
+        run = tf.searchsorted(starts, flat, side="right") - 1
+        value = tf.gather(_constant(tf, values, ids), run)
         return tf.reshape(value, tf.shape(ids))
 
     def __len__(self):

@@ -5,6 +5,7 @@ import tensorflow.compat.v1 as tf
 
 from tf1_embed import initializers, raw_ops, train_ops
 from tf1_embed import old_rows as sources
+from tf1_embed.row_ops import is_ref
 from tf1_embed.rows import Rows
 
 
@@ -61,7 +62,8 @@ def get_grown_table(
       ValueError: if `num_new_rows` is not positive; if not exactly one of `checkpoint` and
         `old_rows` is given; if the old rows are of another rank than 1 or 2, not floats, or of
         another dtype than `dtype`; if `initializer` has another shape than the new rows; if a
-        variable of that name exists; if the variable scope has a partitioner.
+        variable of that name exists; if the variable scope has a partitioner; if the checkpoint's
+        path has brackets.
       FileNotFoundError: if there is no such checkpoint or file.
       KeyError: if the checkpoint holds no such variable; the error lists those that it holds.
       tf.errors.DataLossError: if the checkpoint is damaged.
@@ -242,7 +244,8 @@ class GrownTable:
           ValueError: if a variable has another shape than it was made with.
         """
         for variable, run_time_shape in self._run_time_shapes.items():
-            expected, got = tuple(variable.shape.as_list()), tuple(session.run(run_time_shape))
+            expected = tuple(variable.shape.as_list())
+            got = tuple(session.run(run_time_shape).tolist())
             if got != expected:
                 raise ValueError(
                     f"variable {variable.op.name!r} was made with shape {expected} and has shape "
@@ -266,7 +269,7 @@ class GrownTable:
             that underflows to zero in the table's dtype.
         """
         operations = train_ops.operations_under(train_op)
-        if not any(train_ops.writes(operation, self.trainable) for operation in operations):
+        if not any(train_ops.may_write(operation, self.trainable) for operation in operations):
             raise ValueError(
                 f"`train_op` never changes {self.trainable.op.name!r}: the loss does not depend on "
                 f"the new rows, or `var_list` leaves them out. Look ids up with "
@@ -333,6 +336,10 @@ def _source(name, checkpoint, checkpoint_name, old_rows, dtype):
         source = sources.CheckpointRows(checkpoint, checkpoint_name or full_name)
     elif hasattr(old_rows, "initial_value"):
         source = sources.VariableRows(old_rows)
+    elif tf.is_tensor(old_rows):
+        raise TypeError(
+            f"`old_rows` must be an array, the path of a .npy file, or a variable, got {old_rows!r}"
+        )
     else:
         source = sources.ArrayRows(old_rows)
     if len(source.shape) not in (1, 2):
@@ -428,7 +435,7 @@ def _positive_int(argument, value):
 
 
 def _run_time_shape(variable):
-    if sources.is_ref(variable):
+    if is_ref(variable):
         # Assign keeps the shape of a ref variable.
         return tf.constant(variable.shape.as_list(), tf.int32)
     return raw_ops.VariableShape(input=variable.handle)

@@ -2,15 +2,16 @@
 
 import tensorflow.compat.v1 as tf
 
-# Parts of the type names of operations that write a variable: AssignSubVariableOp, ApplyAdam,
-# ResourceSparseApplyMomentum, ScatterUpdate and their kin.
-_WRITING = ("Assign", "Apply", "Scatter")
+# Parts of the type names of operations that write a variable (AssignSubVariableOp, ApplyAdam,
+# ResourceSparseApplyMomentum, ScatterUpdate and their kin), or hold such operations in a body of
+# their own (control flow v2).
+_WRITING = ("Assign", "Apply", "Scatter", "If", "Case", "While", "Call")
 
 
 def operations_under(train_op):
     """Returns all operations that run when `train_op`, an operation or a tensor, is run.
 
-    Bodies of control flow v2 are not looked into.
+    Operations in bodies of control flow v2 are not among them.
 
     Returns:
       set of `tf.Operation`.
@@ -25,8 +26,8 @@ def operations_under(train_op):
     return seen
 
 
-def writes(operation, variable):
-    """Tells whether an operation writes `variable`, a `tf.Variable`."""
+def may_write(operation, variable):
+    """Tells whether an operation writes `variable`, or has a body to which it gives it."""
     return any(verb in operation.type for verb in _WRITING) and any(
         tensor.op is variable.op for tensor in operation.inputs
     )

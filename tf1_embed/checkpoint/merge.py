@@ -1,5 +1,9 @@
 """Merges the frozen and the new rows of grown tables into one variable each."""
 
+import functools
+
+import tensorflow.compat.v1 as tf
+
 from tf1_embed.checkpoint.writer import CheckpointWriter
 from tf1_embed.old_rows import CheckpointRows, checkpoint_shapes, find_checkpoint
 
@@ -28,7 +32,8 @@ def merge_checkpoint(checkpoint, tables, out):
       FileNotFoundError: if there is no such checkpoint, or no folder to write to.
       FileExistsError: if `out` exists already.
       KeyError: if the checkpoint does not hold both variables of a table.
-      ValueError: if `tables` is a string, or the two variables' dims or dtypes differ.
+      ValueError: if `tables` is a string, the two variables' dims or dtypes differ, or a path has
+        brackets.
       tf.errors.DataLossError: if the checkpoint is damaged.
     """
     if isinstance(tables, str):
@@ -42,9 +47,17 @@ def merge_checkpoint(checkpoint, tables, out):
             writer.add(name, CheckpointRows(prefix, name).value)
         for name, (frozen, new) in parts_of_table.items():
             shapes[name] = (frozen.shape[0] + new.shape[0],) + frozen.shape[1:]
+            if frozen.dtype == tf.float16:
+                # TensorFlow cannot put slices of it together ("Dtype half not supported").
+                writer.add(frozen.tensor_name, functools.partial(_concat, frozen, new))
+                continue
             writer.add(frozen.tensor_name, frozen.value, 0, shapes[name])
             writer.add(frozen.tensor_name, new.value, frozen.shape[0], shapes[name])
     return shapes
+
+
+def _concat(frozen, new):
+    return tf.concat([frozen.value(), new.value()], 0)
 
 
 def _parts(prefix, name):

@@ -7,6 +7,7 @@ import tempfile
 import tensorflow.compat.v1 as tf
 
 from tf1_embed import raw_ops
+from tf1_embed.old_rows import refuse_brackets
 
 
 class CheckpointWriter:
@@ -29,7 +30,9 @@ class CheckpointWriter:
         Raises:
           FileExistsError: if there is a checkpoint of that prefix.
           FileNotFoundError: if the folder does not exist.
+          ValueError: if the path has brackets.
         """
+        refuse_brackets("out", os.fspath(prefix))
         self._prefix = os.path.abspath(os.fspath(prefix))
         folder = os.path.dirname(self._prefix)
         if not os.path.isdir(folder):
