@@ -1,0 +1,55 @@
+"""Fixtures of all tests: graphs, kinds of variables, both control flows."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+import hypothesis
+import pytest
+import tensorflow.compat.v1 as tf
+
+tf.logging.set_verbosity(tf.logging.ERROR)
+
+hypothesis.settings.register_profile(
+    "repeatable", deadline=None, derandomize=True, database=None, max_examples=30
+)
+hypothesis.settings.load_profile("repeatable")
+
+
+@pytest.fixture
+def graph():
+    """A new default graph."""
+    with tf.Graph().as_default() as graph:
+        yield graph
+
+
+@pytest.fixture
+def session(graph):
+    """A session of the new default graph."""
+    with tf.Session(graph=graph) as session:
+        yield session
+
+
+@pytest.fixture(params=["ref", "resource"])
+def variables(request, graph):
+    """The kind of the variables that the test makes in the new default graph."""
+    scope = tf.variable_scope(tf.get_variable_scope(), use_resource=request.param == "resource")
+    with scope:
+        yield request.param
+
+
+@pytest.fixture(params=["v1", "v2"])
+def control_flow(request):
+    """The control flow that `tf.cond` and `tf.while_loop` build in the test."""
+    was_v2 = tf.control_flow_v2_enabled()
+    _set_control_flow_v2(request.param == "v2")
+    yield request.param
+    _set_control_flow_v2(was_v2)
+
+
+def _set_control_flow_v2(enabled):
+    if enabled:
+        tf.enable_control_flow_v2()
+    else:
+        tf.disable_control_flow_v2()

@@ -1,0 +1,132 @@
+"""Tables, checkpoints and optimizers that several tests use."""
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+DTYPES = ["float16", "bfloat16", "float32", "float64"]
+
+_EXPONENT_BITS = {"float16": 5, "bfloat16": 8, "float32": 8, "float64": 11}
+
+# Every optimizer of tf.train, and the settings under which one would move a row for which it got
+# a zero gradient: momentum, shrinkage, moments that are still warm.
+OPTIMIZERS = {
+    "adadelta": lambda: tf.train.AdadeltaOptimizer(0.5, rho=0.7, epsilon=1e-2),
+    "adagrad": lambda: tf.train.AdagradOptimizer(0.1),
+    "adagrad_da": lambda: tf.train.AdagradDAOptimizer(
+        0.1,
+        tf.train.get_or_create_global_step(),
+        l1_regularization_strength=0.01,
+        l2_regularization_strength=0.01,
+    ),
+    "adam": lambda: tf.train.AdamOptimizer(0.05, epsilon=1e-3),
+    "ftrl": lambda: tf.train.FtrlOptimizer(
+        0.1, l1_regularization_strength=0.01, l2_shrinkage_regularization_strength=0.01
+    ),
+    "gradient_descent": lambda: tf.train.GradientDescentOptimizer(0.1),
+    "momentum": lambda: tf.train.MomentumOptimizer(0.05, 0.9),
+    "nesterov": lambda: tf.train.MomentumOptimizer(0.05, 0.9, use_nesterov=True),
+    "proximal_adagrad": lambda: tf.train.ProximalAdagradOptimizer(
+        0.1, l1_regularization_strength=0.01, l2_regularization_strength=0.01
+    ),
+    "proximal_gradient_descent": lambda: tf.train.ProximalGradientDescentOptimizer(
+        0.1, l1_regularization_strength=0.01, l2_regularization_strength=0.01
+    ),
+    "rmsprop": lambda: tf.train.RMSPropOptimizer(0.02, momentum=0.9, epsilon=1e-3),
+    "rmsprop_centered": lambda: tf.train.RMSPropOptimizer(
+        0.02, momentum=0.9, epsilon=1e-2, centered=True
+    ),
+}
+
+
+def numpy_dtype(dtype):
+    """Returns the NumPy dtype of a `tf.DType` or its name."""
+    return np.dtype(tf.as_dtype(dtype).as_numpy_dtype)
+
+
+def counting_rows(num_rows, dim=2, dtype="float32", start=0):
+    """Returns [num_rows, dim], or [num_rows] if `dim` is None; row i holds `start + i`."""
+    rows = np.arange(start, start + num_rows, dtype=np.float64)
+    if dim is not None:
+        rows = np.repeat(rows[:, np.newaxis], dim, axis=1)
+    return rows.astype(numpy_dtype(dtype))
+
+
+def bits(values):
+    """Returns the bits of floats as unsigned ints, for which NaN equals itself and -0 is not 0."""
+    values = np.ascontiguousarray(values)
+    return values.view({2: np.uint16, 4: np.uint32, 8: np.uint64}[values.dtype.itemsize])
+
+
+def special_rows(dtype="float32", dim=2):
+    """Returns [14, dim] of the bits that arithmetic loses: NaNs of all kinds, -0, denormals."""
+    size = 8 * numpy_dtype(dtype).itemsize
+    mantissa = size - 1 - _EXPONENT_BITS[tf.as_dtype(dtype).name]
+    sign, infinity = 1 << (size - 1), ((1 << _EXPONENT_BITS[tf.as_dtype(dtype).name]) - 1)
+    infinity <<= mantissa
+    quiet = 1 << (mantissa - 1)
+    patterns = [
+        infinity | quiet,
+        infinity | quiet | 5,  # a NaN with a payload
+        sign | infinity | quiet | 3,
+        infinity | 1,  # signalling NaNs
+        sign | infinity | 9,
+        infinity,
+        sign | infinity,
+        0,
+        sign,  # -0
+        1,  # the smallest denormal
+        sign | 1,
+        (1 << mantissa) - 1,  # the largest denormal
+        1 << mantissa,
+        infinity - 1,  # the largest number
+    ]
+    column = np.array(patterns, {16: np.uint16, 32: np.uint32, 64: np.uint64}[size])
+    return np.repeat(column[:, np.newaxis], dim, axis=1).view(numpy_dtype(dtype))
+
+
+def save_checkpoint(prefix, values, partitions=None):
+    """Writes variables of the given names and values with a plain `tf.train.Saver`.
+
+    Args:
+      prefix: path of the checkpoint.
+      values: dict from name to array.
+      partitions: int; if given, variables are stored in so many slices.
+    """
+    partitioner = tf.fixed_size_partitioner(partitions) if partitions else None
+    with tf.Graph().as_default(), tf.Session() as session:
+        with tf.variable_scope("", partitioner=partitioner, use_resource=False):
+            for name, value in values.items():
+                constant = tf.constant(value)
+                if partitioner is None:
+                    tf.get_variable(name, initializer=constant)
+                else:
+                    tf.get_variable(
+                        name, value.shape, constant.dtype, initializer=_slice_of(constant)
+                    )
+        session.run(tf.global_variables_initializer())
+        return tf.train.Saver().save(session, str(prefix), write_meta_graph=False)
+
+
+def _slice_of(constant):
+    def initialize(shape, dtype=None, partition_info=None):
+        return tf.slice(constant, partition_info.var_offset, shape)
+
+    return initialize
+
+
+def load_checkpoint(prefix):
+    """Returns a dict from the name of each tensor of a checkpoint to its value."""
+    reader = tf.train.load_checkpoint(str(prefix))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def flip_byte(path, position):
+    """Changes one byte of a file."""
+    content = bytearray(path.read_bytes())
+    content[position] ^= 0x41
+    path.write_bytes(bytes(content))
+
+
+def truncate(path, num_bytes):
+    """Cuts the last bytes off a file."""
+    path.write_bytes(path.read_bytes()[:-num_bytes])
