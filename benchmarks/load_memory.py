@@ -62,7 +62,8 @@ def main(argv=None):
     if args.load:
         return load(*args.load)
     table_mb = args.old_rows * args.dim * 4 / 1e6
-    print(f"TensorFlow {tf.__version__}, a table of {args.old_rows} x {args.dim}, {table_mb:.0f} MB")
+    table = f"a table of {args.old_rows} x {args.dim}, {table_mb:.0f} MB"
+    print(f"TensorFlow {tf.__version__}, {table}")
     with tempfile.TemporaryDirectory(dir=args.folder) as path:
         # In a process of its own: peak memory is passed on to children.
         save_program = f"import load_memory as m; m.save({path!r}, {args.old_rows}, {args.dim})"

@@ -32,11 +32,11 @@ def build_steps(num_old_rows, num_new_rows, dim, batch_size, make_optimizer):
     ids = tf.placeholder(tf.int32, [batch_size])
     new_ids = tf.placeholder(tf.int32, [batch_size])
     table = tf1_embed.get_grown_table(
-        "table", num_new_rows, old_rows=_zeros(num_old_rows, dim), use_resource=True
+        "table", num_new_rows, old_rows=zeros(num_old_rows, dim), use_resource=True
     )
-    full = _variable("full", num_old_rows + num_new_rows, dim)
+    full = make_variable("full", num_old_rows + num_new_rows, dim)
     vectors = {
-        "floor": tf.nn.embedding_lookup(_variable("new", num_new_rows, dim), new_ids),
+        "floor": tf.nn.embedding_lookup(make_variable("new", num_new_rows, dim), new_ids),
         "partition": tf1_embed.embedding_lookup(table, ids),
         "concat": tf1_embed.embedding_lookup(table, ids, strategy="concat"),
         "full": tf.nn.embedding_lookup(full, ids),
@@ -51,11 +51,14 @@ def build_steps(num_old_rows, num_new_rows, dim, batch_size, make_optimizer):
 
 def measure(num_old_rows, optimizer, batch_size, args):
     """Returns a dict from variant to the seconds of each of its steps."""
-    rng = np.random.RandomState(0)
-    config = tf.ConfigProto(
-        intra_op_parallelism_threads=args.threads, inter_op_parallelism_threads=args.threads
-    )
-    with tf.Graph().as_default() as graph, tf.Session(config=config) as session:
+
+    def draw(rng):
+        old = rng.randint(0, num_old_rows, batch_size)
+        new = rng.randint(0, args.new_rows, batch_size)
+        mixed = np.where(rng.rand(batch_size) < 0.5, old, num_old_rows + new)
+        return {variant: np.int32(new if variant == "floor" else mixed) for variant in VARIANTS}
+
+    with tf.Graph().as_default() as graph, make_session(args) as session:
         steps, ids, new_ids = build_steps(
             num_old_rows, args.new_rows, args.dim, batch_size, OPTIMIZERS[optimizer]
         )
@@ -65,20 +68,43 @@ def measure(num_old_rows, optimizer, batch_size, args):
             variant: session.make_callable(step, [new_ids if variant == "floor" else ids])
             for variant, step in steps.items()
         }
-        seconds = {variant: [] for variant in VARIANTS}
-        for number in range(args.warmup + args.steps):
-            old = rng.randint(0, num_old_rows, batch_size)
-            new = rng.randint(0, args.new_rows, batch_size)
-            mixed = np.where(rng.rand(batch_size) < 0.5, old, num_old_rows + new)
-            # In an order of its own each round: a variant that fills the caches slows the next.
-            for variant in rng.permutation(VARIANTS):
-                if sum(seconds[variant]) > args.max_seconds and len(seconds[variant]) >= 3:
-                    continue
-                fed = np.int32(new if variant == "floor" else mixed)
-                start = time.perf_counter()
-                run[variant](fed)
-                if number >= args.warmup or variant in ("concat", "full"):
-                    seconds[variant].append(time.perf_counter() - start)
+        return take_turns(run, draw, args, slow=("concat", "full"))
+
+
+def make_session(args):
+    """Returns a session of `args.threads` threads."""
+    return tf.Session(
+        config=tf.ConfigProto(
+            intra_op_parallelism_threads=args.threads, inter_op_parallelism_threads=args.threads
+        )
+    )
+
+
+def take_turns(run, draw, args, slow):
+    """Times the steps of all variants, one step of each a round.
+
+    Args:
+      run: dict from variant to the function that takes its step on a batch.
+      draw: function of a `np.random.RandomState` that returns a dict from variant to its batch.
+      args: with `warmup`, `steps` and `max_seconds`, as in `main`.
+      slow: variants whose first steps count too, since there may be only few of them.
+
+    Returns:
+      dict from variant to the seconds of each of its steps.
+    """
+    rng = np.random.RandomState(0)
+    variants = list(run)
+    seconds = {variant: [] for variant in variants}
+    for number in range(args.warmup + args.steps):
+        batch = draw(rng)
+        # In an order of its own each round: a variant that fills the caches slows the next.
+        for variant in [variants[index] for index in rng.permutation(len(variants))]:
+            if sum(seconds[variant]) > args.max_seconds and len(seconds[variant]) >= 3:
+                continue
+            start = time.perf_counter()
+            run[variant](batch[variant])
+            if number >= args.warmup or variant in slow:
+                seconds[variant].append(time.perf_counter() - start)
     return seconds
 
 
@@ -118,12 +144,12 @@ def main(argv=None):
                 print(row + "".join(f"{cell:>26}" for cell in cells), flush=True)
 
 
-def _zeros(num_rows, dim):
+def zeros(num_rows, dim):
     # A view of one number: the table itself is made when the variable is initialised.
     return np.broadcast_to(np.float32(0), (num_rows, dim))
 
 
-def _variable(name, num_rows, dim):
+def make_variable(name, num_rows, dim):
     return tf.get_variable(
         name, [num_rows, dim], initializer=tf.zeros_initializer(), use_resource=True
     )
