@@ -76,7 +76,7 @@ def keep_rows(gradient, rows, sum_duplicates=False, axis=0):
             return _select(gradient, rows, axis)
         values, indices = gradient.values, gradient.indices
         if rows.count < rows.size:
-            kept = tf.where(rows.contains(indices))[:, 0]
+            kept = tf.reshape(tf.where(rows.contains(indices)), [-1])
             values, indices = tf.gather(values, kept), tf.gather(indices, kept)
         if sum_duplicates:
             indices, segments = tf.unique(indices)

@@ -6,7 +6,7 @@ in the batches they can serve:
 | strategy    | a batch of old and new ids | cost of a step                             |
 |-------------|----------------------------|--------------------------------------------|
 | `partition` | yes                        | O(batch)                                   |
-| `cond`      | an error that says so      | O(batch + new rows)                        |
+| `cond`      | an error that says so      | O(batch)                                   |
 | `concat`    | yes                        | O(table): copies both variables every step |
 """
 
@@ -206,6 +206,9 @@ def _valid_ids(table, ids):
 
 def _partition(table, ids):
     """Sends each id to its own variable and puts the vectors back in order."""
+    if ids.shape.num_elements() == 0:
+        # Where 1.15 can fold a stitch of nothing, it takes it for one row.
+        return gather_named(table.trainable, ids)
     is_new = tf.cast(table.trainable_rows.contains(ids), tf.int32)
     old_ids, new_ids = tf.dynamic_partition(ids, is_new, 2)
     old_places, new_places = tf.dynamic_partition(tf.range(tf.size(ids)), is_new, 2)
@@ -234,11 +237,13 @@ def _cond(table, ids, is_new):
     )
     with tf.control_dependencies([uniform]):
         ids = tf.identity(ids)
-    return tf.cond(
-        is_new,
-        lambda: gather_named(table.trainable, table.trainable_rows.position(ids)),
-        lambda: tf.gather(table.frozen, ids),
+    # The variable is gathered outside of the branch: inside, the branch not taken would give every
+    # one of its rows a gradient of zero.
+    positions = tf.cond(
+        is_new, lambda: table.trainable_rows.position(ids), lambda: tf.zeros([0], ids.dtype)
     )
+    new_vectors = gather_named(table.trainable, positions)
+    return tf.cond(is_new, lambda: new_vectors, lambda: tf.gather(table.frozen, ids))
 
 
 def _concat(table, ids):

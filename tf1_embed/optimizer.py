@@ -1,7 +1,7 @@
 """Any optimizer, on chosen rows of an ordinary variable.
 
 A masked gradient does not freeze a row: optimizers move rows by what they remember of them, or by
-themselves. So the base optimizer never sees the table. It acts on a scratch variable of just the
+themselves. So the base optimizer does not see the table. It acts on a scratch variable of just the
 trainable rows, as on a table of their own:
 
     table ──load──> scratch [k, dim] ──base optimizer, re-indexed gradient──> scratch ──┐
@@ -9,7 +9,8 @@ trainable rows, as on a table of their own:
       └───────────────────────────────── store ────────────────────────────────────┘
 
 Under optimizers whose sparse update touches only the rows of the gradient, only these rows are
-loaded and stored, and a step is O(batch); under all others it is O(trainable rows).
+loaded and stored, and a step is O(batch); under all others it is O(trainable rows). Where such an
+optimizer has no slots, or they are to have the table's shape, it acts on the table itself.
 """
 
 import tensorflow.compat.v1 as tf
@@ -30,6 +31,10 @@ _SPARSE_OPTIMIZERS = (
     tf.train.ProximalAdagradOptimizer,
     tf.train.ProximalGradientDescentOptimizer,
     tf.train.RMSPropOptimizer,
+)
+_SLOTLESS_OPTIMIZERS = (
+    tf.train.GradientDescentOptimizer,
+    tf.train.ProximalGradientDescentOptimizer,
 )
 
 
@@ -119,6 +124,7 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
                 self._tables[part.op] = WrappedTable(part, part_rows, own_axis)
         # The gradients that compute_gradients has filtered already, by identity.
         self._filtered = []
+        self._outer_scope = None
 
     def compute_gradients(self, loss, var_list=None, **kwargs):
         """Computes the gradients of `loss`, without those of frozen rows.
@@ -174,6 +180,9 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
         """
         pairs = list(grads_and_vars)
         check_pairs(pairs, [table.variable for table in self._tables.values()])
+        # The base optimizer acts in the caller's name scope: it names variables by it, such as
+        # Adam's beta1_power, which a checkpoint must find.
+        self._outer_scope = tf.get_default_graph().get_name_scope()
         base_pairs, updates = [], []
         with tf.name_scope(name, self._name):
             for gradient, variable in pairs:
@@ -187,6 +196,8 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
                     else:
                         updates.append(self._update(gradient, table))
                         base_pairs.append(updates[-1].pair)
+            if self._full_slots and updates:
+                self._pair_slots([pair for pair in pairs if pair[0] is not None], updates)
             with tf.control_dependencies([op for update in updates for op in update.load()]):
                 if not base_pairs:
                     return tf.no_op() if global_step is None else tf.assign_add(global_step, 1).op
@@ -246,34 +257,39 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
         """Whether the base optimizer may act on the table itself."""
         if table.rows.count == table.rows.size:
             return True
-        return self._full_slots and _touches_only_slices(self._base, gradient)
+        no_slots_of_rows = self._full_slots or type(self._base) in _SLOTLESS_OPTIMIZERS
+        return no_slots_of_rows and _touches_only_slices(self._base, gradient)
 
     def _update(self, gradient, table):
         table.make_scratch(self._full_slots)
         rowwise = _touches_only_slices(self._base, gradient)
-        update = TableUpdate(table, gradient, rowwise, self._use_locking)
-        if self._full_slots:
-            self._pair_slots(table, gradient, update)
-        return update
+        return TableUpdate(table, gradient, rowwise, self._use_locking)
 
-    def _pair_slots(self, table, gradient, update):
-        """Has the base optimizer make its slots for the table and for the scratch variable.
+    def _pair_slots(self, pairs, updates):
+        """Has the base optimizer make its slots for the tables and for the scratch variables.
 
         It makes them as it applies gradients, so it is asked to, and nothing runs what it adds.
         """
-        for pair in ((gradient, table.variable), update.pair):
-            with tf.variable_creator_scope(table.record):
-                discarded = self._apply_base([pair], None)
-            train_ops = tf.get_collection_ref(tf.GraphKeys.TRAIN_OP)
-            if discarded in train_ops:
-                train_ops.remove(discarded)
-        update.slots = table.paired_slots(self._base)
+        if not isinstance(self._base, tf.train.Optimizer):
+            # Keras names slots by the scope of the call: one call, as without a wrapper.
+            self._apply_base(pairs, None)
+        gradient_of = {variable.op: gradient for gradient, variable in pairs}
+        for update in updates:
+            table = update.table
+            for pair in ((gradient_of[table.variable.op], table.variable), update.pair):
+                with tf.variable_creator_scope(table.record):
+                    discarded = self._apply_base([pair], None)
+                train_ops = tf.get_collection_ref(tf.GraphKeys.TRAIN_OP)
+                if discarded in train_ops:
+                    train_ops.remove(discarded)
+            update.slots = table.paired_slots(self._base)
 
     def _apply_base(self, pairs, global_step):
         scope = tf.get_variable_scope()
         # A custom optimizer makes its slots with get_variable, each time it applies gradients.
         reuse = tf.AUTO_REUSE if self._full_slots else scope.reuse
-        with tf.variable_scope(scope, reuse=reuse, auxiliary_name_scope=False):
+        outer = tf.name_scope(f"{self._outer_scope}/" if self._outer_scope else None)
+        with outer, tf.variable_scope(scope, reuse=reuse, auxiliary_name_scope=False):
             if isinstance(self._base, tf.train.Optimizer):
                 return self._base.apply_gradients(pairs, global_step=global_step)
             applied = self._base.apply_gradients(pairs)

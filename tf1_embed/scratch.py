@@ -46,9 +46,14 @@ class WrappedTable:
 
     def record(self, next_creator, **kwargs):
         """A variable creator that keeps the slots of the scratch variable out of checkpoints."""
-        if f"/{SCRATCH}/" in str(kwargs.get("name")):
+        of_scratch = f"/{SCRATCH}/" in str(kwargs.get("name"))
+        if of_scratch:
             kwargs.update(collections=[], use_resource=True)
         variable = next_creator(**kwargs)
+        if of_scratch:
+            # Keras makes variables of TensorFlow 2, which ignore `collections`.
+            everywhere = tf.get_collection_ref(tf.GraphKeys.GLOBAL_VARIABLES)
+            everywhere[:] = [each for each in everywhere if each is not variable]
         self._created.append(variable)
         return variable
 
@@ -59,9 +64,16 @@ class WrappedTable:
           ValueError: if a slot of the one has no counterpart that rows can go to and fro.
         """
         full_slots = self._slots_of(self.variable)
-        pairs = []
-        for name, slot in self._slots_of(self.scratch).items():
-            full = full_slots.get(name)
+        pairs = {
+            slot.op: (full_slots.get(name), slot)
+            for name, slot in self._slots_of(self.scratch).items()
+        }
+        # A slot of the table may have been made before, and so not be recorded.
+        for name in optimizer.get_slot_names():
+            slot = optimizer.get_slot(self.scratch, name)
+            if slot is not None:
+                pairs[slot.op] = (optimizer.get_slot(self.variable, name), slot)
+        for full, slot in pairs.values():
             shapes = [self.variable.shape, self.scratch.shape]
             if full is None or [full.shape, slot.shape] not in (shapes, [slot.shape, slot.shape]):
                 raise ValueError(
@@ -69,8 +81,7 @@ class WrappedTable:
                     f"{slot.op.name!r} of shape {slot.shape.as_list()} has no rows. Use "
                     f'slots="rows"'
                 )
-            pairs.append((full, slot))
-        return pairs
+        return list(pairs.values())
 
     def _slots_of(self, variable):
         """Returns a dict of the slots made for `variable`, by the last part of their names."""
@@ -86,13 +97,14 @@ class TableUpdate:
     """The operations around one application of the base optimizer to one table.
 
     Attributes:
+      table: `WrappedTable`.
       pair: (re-indexed gradient, scratch variable), what the base optimizer is given.
       slots: list of pairs of slot variables, of the table and of the scratch variable, that are
         loaded and stored with the rows.
     """
 
     def __init__(self, table, gradient, rowwise, use_locking):
-        self._table = table
+        self.table = table
         self._use_locking = use_locking
         self._ids = gradient.indices if rowwise else None
         self.slots = []
@@ -106,7 +118,7 @@ class TableUpdate:
 
     def load(self):
         """Returns the operations that bring rows from the table into the scratch variable."""
-        table = self._table
+        table = self.table
         if self._ids is not None:
             rows = tf.gather(table.variable, self._ids)
             self._loads = [tf.scatter_update(table.scratch, self._positions, rows).op]
@@ -119,7 +131,7 @@ class TableUpdate:
 
     def store(self):
         """Returns the operations that bring them back."""
-        table, locking = self._table, self._use_locking
+        table, locking = self.table, self._use_locking
         if self._ids is not None:
             rows = tf.gather(table.scratch, self._positions)
             return [tf.scatter_update(table.variable, self._ids, rows, locking).op]
@@ -133,13 +145,13 @@ class TableUpdate:
     def check_applied(self, applied, optimizer):
         """Raises ValueError if the base optimizer did nothing, as some of Keras's do."""
         operations = operations_under(applied).difference(self._loads)
-        if not any(may_write(operation, self._table.scratch) for operation in operations):
+        if not any(may_write(operation, self.table.scratch) for operation in operations):
             raise ValueError(
                 f"{type(optimizer).__name__} cannot be wrapped: it does nothing in graph mode. Use "
                 f"one of tf.train, or of tf.keras.optimizers.legacy"
             )
 
     def _rows_of(self, whole):
-        if whole.shape == self._table.scratch.shape:
+        if whole.shape == self.table.scratch.shape:
             return whole.read_value()
-        return gather_rows(whole, self._table.rows, self._table.axis)
+        return gather_rows(whole, self.table.rows, self.table.axis)

@@ -29,8 +29,16 @@ def operations_under(train_op):
 def may_write(operation, variable):
     """Tells whether an operation writes `variable`, or has a body to which it gives it."""
     return any(verb in operation.type for verb in _WRITING) and any(
-        tensor.op is variable.op for tensor in operation.inputs
+        _source(tensor) in (variable.op, None) for tensor in operation.inputs
     )
+
+
+def _source(tensor):
+    """Returns the operation that a reference comes from, None if from outside of a body."""
+    while tensor.op.type in ("Switch", "RefSwitch", "Enter", "RefEnter"):
+        tensor = tensor.op.inputs[0]
+    in_body = hasattr(tensor.graph, "captures") and tensor.op.type == "Placeholder"
+    return None if in_body else tensor.op
 
 
 def underflowing_constants(operations, dtype):

@@ -86,10 +86,18 @@ class CheckpointWriter:
             for each in os.listdir(self._folder)
             if each.startswith(f"{os.path.basename(whole)}.")
         ]
-        for file in sorted(files, key=lambda each: each.endswith(".index")):
-            source = os.path.join(self._folder, file)
-            _flush_to_disk(source)
-            os.replace(source, os.path.join(os.path.dirname(self._prefix), file))
+        published = []
+        try:
+            for file in sorted(files, key=lambda each: each.endswith(".index")):
+                source = os.path.join(self._folder, file)
+                _flush_to_disk(source)
+                target = os.path.join(os.path.dirname(self._prefix), file)
+                os.replace(source, target)
+                published.append(target)
+        except BaseException:
+            for target in published:
+                os.remove(target)
+            raise
         _flush_to_disk(os.path.dirname(self._prefix))
 
 
