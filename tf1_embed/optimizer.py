@@ -4,9 +4,9 @@ A masked gradient does not freeze a row: optimizers move rows by what they remem
 themselves. So the base optimizer does not see the table. It acts on a scratch variable of just the
 trainable rows, as on a table of their own:
 
-    table ──load──> scratch [k, dim] ──base optimizer, re-indexed gradient──> scratch ──┐
-      ^                                                                            │
-      └───────────────────────────────── store ────────────────────────────────────┘
+    table ──load──> scratch [count, dim] ──base optimizer, re-indexed gradient──┐
+      ^                                                                         │
+      └───────────────────────────────── store ─────────────────────────────────┘
 
 Under optimizers whose sparse update touches only the rows of the gradient, only these rows are
 loaded and stored, and a step is O(batch); under all others it is O(trainable rows). Where such an
