@@ -260,6 +260,13 @@ def test_tensorflows_ways_are_accepted(make, variable, graph, session):
     np.testing.assert_array_equal(session.run(table.frozen), counting_rows(4))
 
 
+def test_initializer_given_by_name_is_refused(graph):
+    with pytest.raises(TypeError, match="`initializer` must be .* got the string 'zeros'"):
+        tf1_embed.get_grown_table(
+            "e", 1, old_rows=np.zeros([2, 2], np.float32), initializer="zeros"
+        )
+
+
 def test_class_of_an_initializer_is_called():
     assert not new_rows(tf.zeros_initializer, counting_rows(4)).any()
 

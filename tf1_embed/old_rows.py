@@ -49,7 +49,7 @@ class CheckpointRows:
         if self.tensor_name is None:
             raise KeyError(
                 f"checkpoint {self.prefix} holds no variable {name!r}; it holds "
-                f"{_nearest_first(name, shapes)}. Give its name there as `checkpoint_name`"
+                f"{_nearest_first(name, shapes)}"
             )
         self.shape = tuple(shapes[self.tensor_name])
         self.dtype = dtypes[self.tensor_name]

@@ -58,7 +58,8 @@ def get_grown_table(
       `GrownTable` of shape [num_old_rows + num_new_rows, dim] or [num_old_rows + num_new_rows].
 
     Raises:
-      TypeError: if `num_new_rows` is not an int, or `old_rows` is of no known kind.
+      TypeError: if `num_new_rows` is not an int; if `old_rows` or `initializer` is of no known
+        kind.
       ValueError: if `num_new_rows` is not positive; if not exactly one of `checkpoint` and
         `old_rows` is given; if the old rows are of another rank than 1 or 2, not floats, or of
         another dtype than `dtype`; if `initializer` has another shape than the new rows; if a
@@ -279,7 +280,7 @@ class GrownTable:
             value = tf.make_ndarray(constant.get_attr("value")).item()
             raise ValueError(
                 f"`train_op` uses {constant.name!r}, the constant {value!r}, which is 0 in "
-                f"{self.dtype.name}, the dtype of table {self.name!r}: its new rows would become "
+                f"{self.dtype.name}, the dtype of table {self.name!r}: its new rows may become "
                 f"NaN. Give the optimizer a larger epsilon, such as 1e-4"
             )
 
@@ -333,7 +334,12 @@ def _source(name, checkpoint, checkpoint_name, old_rows, dtype):
         )
     if checkpoint is not None:
         full_name = f"{scope.name}/{name}" if scope.name else name
-        source = sources.CheckpointRows(checkpoint, checkpoint_name or full_name)
+        try:
+            source = sources.CheckpointRows(checkpoint, checkpoint_name or full_name)
+        except KeyError as error:
+            raise KeyError(
+                f"{error.args[0]}. Give the table's name there as `checkpoint_name`"
+            ) from None
     elif hasattr(old_rows, "initial_value"):
         source = sources.VariableRows(old_rows)
     elif tf.is_tensor(old_rows):
@@ -410,6 +416,11 @@ def _row_initializer(initializer, frozen, shape):
         return lambda shape, dtype=None, partition_info=None: initializer(shape, dtype, old_rows)
     if callable(initializer):
         return initializer
+    if isinstance(initializer, str):
+        raise TypeError(
+            f"`initializer` must be one of tf1_embed.initializers, a TensorFlow initializer, an "
+            f"array or a tensor; got the string {initializer!r}"
+        )
     value = initializer if tf.is_tensor(initializer) else sources.ArrayRows(initializer)
     got = value.shape.as_list() if tf.is_tensor(initializer) else list(value.shape)
     if got != shape:
