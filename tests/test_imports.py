@@ -16,7 +16,7 @@ FLOORS = [
     ["checkpoint"],
     ["checkpoint.merge"],
     ["checkpoint.writer"],
-    ["lookup", "optimizer"],
+    ["get_table", "lookup", "optimizer"],
     ["table", "scratch"],
     ["control_flow", "initializers", "old_rows", "train_ops"],
     ["row_ops"],

@@ -1,0 +1,319 @@
+"""Makes the two variables of a table: the frozen one, under its old name, and the trainable one."""
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from tf1_embed import initializers
+from tf1_embed import old_rows as sources
+from tf1_embed.rows import Rows
+from tf1_embed.table import GrownTable
+
+
+def get_grown_table(
+    name,
+    num_new_rows,
+    checkpoint=None,
+    old_rows=None,
+    initializer=None,
+    checkpoint_name=None,
+    dtype=None,
+    regularizer=None,
+    constraint=None,
+    collections=None,
+    use_resource=None,
+):
+    """Gets a trained table with new rows appended, of which only the new rows train.
+
+        id        0 1 2 … n-1 │ n … n+k-1
+        variable  <name>      │ <name>_new_rows
+                  frozen      │ trainable
+
+    The frozen variable has the name that the table had, so that a `tf.train.Saver` of the old model
+    finds it; `trainable=False` keeps optimizers, and their slot variables, away from it. Its values
+    come in when it is initialised and never enter the GraphDef.
+
+    The enclosing variable scope is obeyed as by `tf.get_variable`: name, reuse, custom getter,
+    `use_resource`; its initializer and regularizer serve for the new rows only.
+
+    Running the initializer of new rows that are made from the old ones (`initializers.mean` and its
+    like) runs the frozen variable's initializer first. So initialise, then restore.
+
+    Args:
+      name: string, the name of the table, relative to the variable scope.
+      num_new_rows: int > 0, the number of rows to append.
+      checkpoint: string, a checkpoint prefix, or a folder, whose latest checkpoint is taken.
+      old_rows: instead of `checkpoint`: a float array of shape [num_old_rows, dim] or
+        [num_old_rows], the path of such a `.npy` file, or a `tf.Variable`.
+      initializer: values of the new rows: one of `tf1_embed.initializers`, a TensorFlow
+        initializer, or an array or tensor of shape [num_new_rows, dim] or [num_new_rows]. Default:
+        the scope's initializer, else `initializers.glorot_normal()`.
+      checkpoint_name: string, the table's name in the checkpoint, where it is another than here.
+      dtype: `tf.DType` that the old rows are expected to have; they keep their own in any case.
+      regularizer: function of the new rows, as for `tf.get_variable`; default: the scope's.
+      constraint: function of the new rows, as for `tf.get_variable`; default: the scope's.
+      collections: list of graph collections for both variables, as for `tf.get_variable`.
+      use_resource: bool, as for `tf.get_variable`; default: the scope's.
+
+    Returns:
+      `GrownTable` of shape [num_old_rows + num_new_rows, dim] or [num_old_rows + num_new_rows].
+
+    Raises:
+      TypeError: if `num_new_rows` is not an int; if `old_rows` or `initializer` is of no known
+        kind.
+      ValueError: if `num_new_rows` is not positive; if not exactly one of `checkpoint` and
+        `old_rows` is given; if the old rows are of another rank than 1 or 2, not floats, or of
+        another dtype than `dtype`; if `initializer` has another shape than the new rows; if a
+        variable of that name exists; if the variable scope has a partitioner; if the checkpoint's
+        path has brackets.
+      FileNotFoundError: if there is no such checkpoint or file.
+      KeyError: if the checkpoint holds no such variable; the error lists those that it holds.
+      tf.errors.DataLossError: if the checkpoint is damaged.
+
+    Example:
+      >>> import numpy as np
+      >>> import tensorflow.compat.v1 as tf
+      >>> import tf1_embed
+      >>> with tf.Graph().as_default():
+      ...     table = tf1_embed.get_grown_table(
+      ...         "embedding", num_new_rows=2, old_rows=np.zeros([10, 4], np.float32)
+      ...     )
+      ...     print(table.shape, [variable.op.name for variable in tf.trainable_variables()])
+      (12, 4) ['embedding_new_rows']
+    """
+    num_new_rows = _positive_int("num_new_rows", num_new_rows)
+    source = _source(name, checkpoint, checkpoint_name, old_rows, dtype)
+    num_old_rows = source.shape[0]
+    num_rows = num_old_rows + num_new_rows
+    if initializer is None:
+        initializer = tf.get_variable_scope().initializer or initializers.glorot_normal()
+    return _get_table(
+        name,
+        f"{name}_new_rows",
+        source,
+        Rows.range(num_old_rows, num_rows, size=num_rows),
+        initializer,
+        regularizer=regularizer,
+        constraint=constraint,
+        collections=collections,
+        use_resource=use_resource,
+    )
+
+
+def get_row_split_table(
+    name,
+    trainable_rows,
+    checkpoint=None,
+    old_rows=None,
+    checkpoint_name=None,
+    dtype=None,
+    regularizer=None,
+    constraint=None,
+    collections=None,
+    use_resource=None,
+):
+    """Gets a trained table of which only chosen rows train, starting from their old values.
+
+        id        0 1 2 3 4 5           trainable_rows=Rows.of([1, 4], size=6)
+        variable  f t f f t f           f: <name>, frozen    t: <name>_trainable_rows
+
+    The frozen variable keeps its name, its shape and all its values; those of the chosen rows are
+    stale there as soon as training moves the rows in `<name>_trainable_rows`.
+
+    Args:
+      name: string, the name of the table, relative to the variable scope.
+      trainable_rows: `Rows` of the table's size, not empty.
+      checkpoint: as for `get_grown_table`, as are all arguments that follow.
+      old_rows: see `get_grown_table`.
+      checkpoint_name: see `get_grown_table`.
+      dtype: see `get_grown_table`.
+      regularizer: see `get_grown_table`.
+      constraint: see `get_grown_table`.
+      collections: see `get_grown_table`.
+      use_resource: see `get_grown_table`.
+
+    Returns:
+      `GrownTable` of the old table's shape.
+
+    Raises:
+      TypeError: if `trainable_rows` are not `Rows`.
+      ValueError: if `trainable_rows` are none, or rows of a table of another size; and as for
+        `get_grown_table`.
+      FileNotFoundError: as for `get_grown_table`.
+      KeyError: as for `get_grown_table`.
+      tf.errors.DataLossError: as for `get_grown_table`.
+    """
+    if not isinstance(trainable_rows, Rows):
+        raise TypeError(
+            f"`trainable_rows` must be Rows, such as Rows.of(ids, size=num_rows); got "
+            f"{type(trainable_rows).__name__}"
+        )
+    source = _source(name, checkpoint, checkpoint_name, old_rows, dtype)
+    if trainable_rows.size != source.shape[0]:
+        raise ValueError(
+            f"`trainable_rows` must be rows of table {name!r}, which has {source.shape[0]}; got "
+            f"rows of a table of {trainable_rows.size}"
+        )
+    if not trainable_rows.count:
+        raise ValueError("`trainable_rows` must hold at least one row; with none, nothing trains")
+    own_rows = initializers.RowInitializer(
+        lambda shape, dtype, rows: rows.gather(trainable_rows.ids_tensor()),
+        "the rows themselves",
+        needs_old_rows=True,
+    )
+    return _get_table(
+        name,
+        f"{name}_trainable_rows",
+        source,
+        trainable_rows,
+        own_rows,
+        regularizer=regularizer,
+        constraint=constraint,
+        collections=collections,
+        use_resource=use_resource,
+    )
+
+
+class _InitializedRows:
+    """What an initializer of new rows sees of the old ones."""
+
+    def __init__(self, variable):
+        self.name = variable.op.name
+        self.num_rows = variable.shape.as_list()[0]
+        self._variable = variable
+        self._value = None
+
+    def gather(self, ids):
+        # The value shares the variable's buffer. It is taken once, outside of any loop, since a
+        # loop of control flow v1 drops control dependencies on what stands outside.
+        if self._value is None:
+            with tf.init_scope(), tf.control_dependencies([self._variable.initializer]):
+                self._value = sources.read_variable(self._variable)
+        return tf.gather(self._value, ids)
+
+
+def _source(name, checkpoint, checkpoint_name, old_rows, dtype):
+    """Returns the source of the old rows, its shape and dtype checked."""
+    if (checkpoint is None) == (old_rows is None):
+        raise ValueError(
+            "expected exactly one of `checkpoint` and `old_rows`, got "
+            + ("neither" if checkpoint is None else "both")
+        )
+    scope = tf.get_variable_scope()
+    if scope.partitioner is not None:
+        raise ValueError(
+            f"variable scope {scope.name!r} has a partitioner, and the table {name!r} cannot be "
+            f"partitioned yet. Make it in a scope without one: tf.variable_scope(..., "
+            f"partitioner=None) does not suffice, since it inherits; use tf.get_variable_scope()"
+            f".set_partitioner(None)"
+        )
+    if checkpoint is not None:
+        full_name = f"{scope.name}/{name}" if scope.name else name
+        try:
+            source = sources.CheckpointRows(checkpoint, checkpoint_name or full_name)
+        except KeyError as error:
+            raise KeyError(
+                f"{error.args[0]}. Give the table's name there as `checkpoint_name`"
+            ) from None
+    elif hasattr(old_rows, "initial_value"):
+        source = sources.VariableRows(old_rows)
+    elif tf.is_tensor(old_rows):
+        raise TypeError(
+            f"`old_rows` must be an array, the path of a .npy file, or a variable, got {old_rows!r}"
+        )
+    else:
+        source = sources.ArrayRows(old_rows)
+    if len(source.shape) not in (1, 2):
+        raise ValueError(
+            f"table {name!r} must have rank 2, [num_rows, dim], or rank 1, [num_rows]; the old "
+            f"rows have shape {tuple(source.shape)}"
+        )
+    if not source.dtype.is_floating:
+        raise ValueError(f"table {name!r} must be of a float dtype, got {source.dtype.name}")
+    if dtype is not None and tf.as_dtype(dtype) != source.dtype:
+        raise ValueError(
+            f"`dtype` is {tf.as_dtype(dtype).name} but the old rows of table {name!r} are "
+            f"{source.dtype.name}. A cast would change their bits; leave `dtype` out"
+        )
+    return source
+
+
+def _get_table(name, trainable_name, source, trainable_rows, initializer, **variable_kwargs):
+    regularizer = variable_kwargs.pop("regularizer")
+    constraint = variable_kwargs.pop("constraint")
+    frozen = _get_variable(
+        name,
+        shape=source.shape,
+        dtype=source.dtype,
+        initializer=lambda shape, dtype=None, partition_info=None: source.value(),
+        trainable=False,
+        # Else the scope's regularizer would add the whole old table to every step.
+        regularizer=tf.no_regularizer,
+        **variable_kwargs,
+    )
+    shape = [trainable_rows.count] + frozen.shape.as_list()[1:]
+    trainable = _get_variable(
+        trainable_name,
+        shape=shape,
+        dtype=source.dtype,
+        initializer=_row_initializer(initializer, frozen, shape),
+        regularizer=regularizer,
+        constraint=constraint,
+        **variable_kwargs,
+    )
+    return GrownTable(frozen, trainable, trainable_rows)
+
+
+def _get_variable(name, shape, dtype, **kwargs):
+    try:
+        variable = tf.get_variable(name, shape, dtype, **kwargs)
+    except ValueError as error:
+        if "already exists" not in str(error):
+            raise
+        raise ValueError(
+            f"variable {name!r} exists already in scope {tf.get_variable_scope().name!r}. To share "
+            f"the table, use tf.variable_scope(..., reuse=True); to keep both, rename this one"
+        ) from None
+    if not hasattr(variable, "initializer"):
+        raise ValueError(
+            f"the scope's custom getter returned {variable!r} for {name!r}; a table needs the "
+            f"variable itself, so make it outside of the scope with that getter"
+        )
+    return variable
+
+
+def _row_initializer(initializer, frozen, shape):
+    """Returns `initializer` in the form that tf.get_variable calls."""
+    if isinstance(initializer, type):
+        initializer = initializer()
+    if isinstance(initializer, initializers.RowInitializer):
+        old_rows = _InitializedRows(frozen)
+        return lambda shape, dtype=None, partition_info=None: initializer(shape, dtype, old_rows)
+    if callable(initializer):
+        return initializer
+    if isinstance(initializer, str):
+        raise TypeError(
+            f"`initializer` must be one of tf1_embed.initializers, a TensorFlow initializer, an "
+            f"array or a tensor; got the string {initializer!r}"
+        )
+    value = initializer if tf.is_tensor(initializer) else sources.ArrayRows(initializer)
+    got = value.shape.as_list() if tf.is_tensor(initializer) else list(value.shape)
+    if got != shape:
+        raise ValueError(
+            f"`initializer` must have the shape of the new rows, {shape}, got shape {got}"
+        )
+    if value.dtype.base_dtype != frozen.dtype.base_dtype:
+        raise ValueError(
+            f"`initializer` must have the dtype of the old rows, {frozen.dtype.base_dtype.name}, "
+            f"got {value.dtype.base_dtype.name}"
+        )
+    if tf.is_tensor(initializer):
+        return lambda shape, dtype=None, partition_info=None: value
+    return lambda shape, dtype=None, partition_info=None: value.value()
+
+
+def _positive_int(argument, value):
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"`{argument}` must be an int, got {value!r}")
+    if value <= 0:
+        raise ValueError(f"`{argument}` must be positive, got {value}")
+    return int(value)
