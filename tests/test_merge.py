@@ -224,6 +224,13 @@ def test_variables_that_are_not_rows_of_one_table_are_refused(tmp_path, capfd, n
     assert_refused(tmp_path, capfd, ValueError, "are not rows of one table", (grown, ["e"]))
 
 
+def test_row_split_table_is_refused_as_its_rows_are_not_known(tmp_path):
+    tables = {"e": counting_rows(4), "e_trainable_rows": counting_rows(2)}
+    prefix = save_checkpoint(tmp_path / "split", tables)
+    with pytest.raises(ValueError, match="'e' is a row-split table.*GrownTable.read"):
+        tf1_embed.merge_checkpoint(prefix, ["e"], tmp_path / "merged")
+
+
 def test_tables_are_a_list(grown, tmp_path):
     with pytest.raises(ValueError, match="`tables` must be a list of names, got the string"):
         tf1_embed.merge_checkpoint(grown, "embedding", tmp_path / "merged")

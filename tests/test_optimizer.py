@@ -616,7 +616,7 @@ def test_tables_with_their_rows_on_axis_1(session, variables, slots, optimizer, 
     assert (actual[:, rows.ids()] != value[:, rows.ids()]).all()
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "momentum", "adam_weight_decay"])
+@pytest.mark.parametrize("optimizer", ["adam", "adam_weight_decay"])
 def test_several_tables_of_one_model(session, variables, slots, optimizer):
     others = Rows.of([0, 5], size=SIZE)
     values = {"same_1": SUFFIX, "same_2": SUFFIX, "own": others}
@@ -644,8 +644,10 @@ def test_several_tables_of_one_model(session, variables, slots, optimizer):
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "momentum"])
-@pytest.mark.parametrize("strategy", ["mod", "div"])
-@pytest.mark.parametrize("rows", [SUFFIX, Rows.of([0, 4, 7, 16], size=SIZE)])
+@pytest.mark.parametrize(
+    ("rows", "strategy"),
+    [(SUFFIX, "mod"), (Rows.of([0, 4, 7, 16], SIZE), "mod"), (Rows.of([0, 4, 7, 16], SIZE), "div")],
+)
 def test_partitioned_tables_take_rows_by_id(session, variables, slots, optimizer, strategy, rows):
     def look_up(ids):
         return tf.nn.embedding_lookup(table, ids, partition_strategy=strategy)
@@ -774,7 +776,7 @@ def _branch_over(table, ids):
     return tf.cond(taken, lambda: lookup_loss(table, ids), lambda: tf.constant(0.0)), taken
 
 
-@pytest.mark.parametrize("optimizer", ["momentum", "adam", "ftrl_l1_l2_shrinkage"])
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
 def test_lookup_in_a_loop(session, variables, control_flow, slots, optimizer):
     # One frozen row comes before the small table's rows as well: the loop sends id 0 a zero.
     value = special_value()
@@ -794,7 +796,7 @@ def test_lookup_in_a_loop(session, variables, control_flow, slots, optimizer):
     assert (actual[15:] != value[15:]).all()
 
 
-@pytest.mark.parametrize("optimizer", ["momentum", "adam", "ftrl_l1_l2_shrinkage"])
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
 def test_lookup_in_a_branch(session, variables, control_flow, slots, optimizer):
     table, small = make_table(), make_table(special_value()[14:], "small")
     wrapped = TrainableRowsOptimizer(OPTIMIZERS[optimizer](), {table: SUFFIX}, slots)
@@ -926,13 +928,13 @@ def test_locking(session, slots, use_locking, make_optimizer):
     assert np.isfinite(value[14:]).all()
 
 
-@pytest.mark.parametrize("make_optimizer", [sgd, adam])
-def test_replicas_in_lockstep(graph, variables, make_optimizer):
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_replicas_in_lockstep(graph, variables):
     environment = {name: os.environ.pop(name) for name in list(os.environ) if "proxy" in name}
     try:
         server = tf.train.Server.create_local_server()
         table = make_table()
-        wrapped = TrainableRowsOptimizer(make_optimizer(), {table: SUFFIX})
+        wrapped = TrainableRowsOptimizer(momentum(), {table: SUFFIX})
         optimizer = tf.train.SyncReplicasOptimizer(wrapped, 1, 1)
         step = tf.train.get_or_create_global_step()
         train_op = optimizer.minimize(lookup_loss(table, [15, 0]), step, var_list=[table])
@@ -950,6 +952,26 @@ def test_replicas_in_lockstep(graph, variables, make_optimizer):
     assert_frozen(value)
     assert (value[15] != 15).all()
     np.testing.assert_array_equal(value[[14, 16, 17]], special_value()[[14, 16, 17]])
+
+
+@pytest.mark.parametrize("form", ["sparse", "dense"])
+@pytest.mark.parametrize("make_optimizer", [sgd, adam])
+def test_step_compiled_by_xla(session, form, make_optimizer):
+    table = make_table(use_resource=True)
+    wrapped = TrainableRowsOptimizer(make_optimizer(), {table: SUFFIX})
+
+    def step():
+        loss = lookup_loss(table, [15, 0, 15]) if form == "sparse" else tf.reduce_sum(table)
+        with tf.control_dependencies([wrapped.minimize(loss, var_list=[table])]):
+            return tf.constant(0)
+
+    [output] = tf.xla.experimental.compile(step)
+    initialize(session)
+    for _ in range(2):
+        session.run(output)
+    value = session.run(table)
+    assert_frozen(value)
+    assert (value[15] != 15).all()
 
 
 # Cost: nothing of the size of the table.
@@ -1000,16 +1022,8 @@ def test_nothing_of_the_size_of_the_table_enters_the_graph(graph, variables, slo
 
 def test_gathered_slice_is_no_variable_and_the_error_says_what_to_do(graph, variables):
     vectors = tf.nn.embedding_lookup(make_table(), [1, 2])
-    key = _Hashable(vectors)
     with pytest.raises(TypeError, match="expected a variable.*slice cannot be trained.*Rows.of"):
-        TrainableRowsOptimizer(sgd(), {key: SUFFIX})
-
-
-class _Hashable:
-    """A tensor that can be the key of a dict in every version, as in TensorFlow 1."""
-
-    def __init__(self, tensor):
-        self.op, self.shape, self.name = tensor.op, tensor.shape, tensor.name
+        TrainableRowsOptimizer(sgd(), {vectors: SUFFIX})
 
 
 def test_rows_must_be_rows_of_the_table(graph, variables):
@@ -1145,3 +1159,28 @@ def test_slots_without_rows_are_refused_if_they_are_to_be_full(graph, variables)
     optimizer = TrainableRowsOptimizer(Statistics(0.1), {table: SUFFIX}, slots="full")
     with pytest.raises(ValueError, match=r"Statistics cannot.*of shape \[4, 7\].*slots=\"rows\""):
         optimizer.minimize(lookup_loss(table, [15]))
+
+
+def test_epsilon_that_is_zero_in_float16_is_refused():
+    with tf.Graph().as_default():
+        table = tf.get_variable("table", [4, 2], tf.float16)
+        loss = tf.reduce_sum(tf.gather(table, [3]))
+        optimizer = TrainableRowsOptimizer(
+            tf.train.AdamOptimizer(), {table: Rows.range(2, 4, size=4)}
+        )
+        with pytest.raises(ValueError, match="1e-08, which is 0 in float16.*larger epsilon"):
+            optimizer.minimize(loss)
+
+
+def test_step_without_any_rows_or_gradients_does_nothing_but_count():
+    with tf.Graph().as_default(), tf.Session() as session:
+        table = tf.get_variable("table", [4, 2])
+        tf.get_variable("unused", [3])
+        optimizer = TrainableRowsOptimizer(tf.train.AdamOptimizer(), {table: Rows.of([], size=4)})
+        global_step = tf.train.get_or_create_global_step()
+        train_op = optimizer.minimize(tf.reduce_sum(tf.gather(table, [3])), global_step)
+        session.run(tf.global_variables_initializer())
+        before = session.run(table)
+        session.run(train_op)
+        assert session.run(table).tobytes() == before.tobytes()
+        assert session.run(global_step) == 1

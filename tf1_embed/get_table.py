@@ -33,7 +33,8 @@ def get_grown_table(
     come in when it is initialised and never enter the GraphDef.
 
     The enclosing variable scope is obeyed as by `tf.get_variable`: name, reuse, custom getter,
-    `use_resource`; its initializer and regularizer serve for the new rows only.
+    `use_resource`; its initializer and regularizer serve for the new rows only. Its dtype does not
+    count: the table has that of the old rows.
 
     Running the initializer of new rows that are made from the old ones (`initializers.mean` and its
     like) runs the frozen variable's initializer first. So initialise, then restore.
@@ -212,11 +213,11 @@ def _source(name, checkpoint, checkpoint_name, old_rows, dtype):
             source = sources.CheckpointRows(checkpoint, checkpoint_name or full_name)
         except KeyError as error:
             raise KeyError(
-                f"{error.args[0]}. Give the table's name there as `checkpoint_name`"
+                f"{error.args[0]}. Correct `name`, or give the name there as `checkpoint_name`"
             ) from None
     elif hasattr(old_rows, "initial_value"):
         source = sources.VariableRows(old_rows)
-    elif tf.is_tensor(old_rows):
+    elif sources.is_tensor(old_rows):
         raise TypeError(
             f"`old_rows` must be an array, the path of a .npy file, or a variable, got {old_rows!r}"
         )
@@ -267,6 +268,11 @@ def _get_variable(name, shape, dtype, **kwargs):
     try:
         variable = tf.get_variable(name, shape, dtype, **kwargs)
     except ValueError as error:
+        if "Trying to share variable" in str(error):
+            raise ValueError(
+                f"the table of variable {name!r} is shared by `reuse`, and was made with another "
+                f"shape than {list(shape)}: {error}"
+            ) from None
         if "already exists" not in str(error):
             raise
         raise ValueError(
@@ -295,8 +301,8 @@ def _row_initializer(initializer, frozen, shape):
             f"`initializer` must be one of tf1_embed.initializers, a TensorFlow initializer, an "
             f"array or a tensor; got the string {initializer!r}"
         )
-    value = initializer if tf.is_tensor(initializer) else sources.ArrayRows(initializer)
-    got = value.shape.as_list() if tf.is_tensor(initializer) else list(value.shape)
+    value = initializer if sources.is_tensor(initializer) else sources.ArrayRows(initializer)
+    got = value.shape.as_list() if sources.is_tensor(initializer) else list(value.shape)
     if got != shape:
         raise ValueError(
             f"`initializer` must have the shape of the new rows, {shape}, got shape {got}"
@@ -306,7 +312,7 @@ def _row_initializer(initializer, frozen, shape):
             f"`initializer` must have the dtype of the old rows, {frozen.dtype.base_dtype.name}, "
             f"got {value.dtype.base_dtype.name}"
         )
-    if tf.is_tensor(initializer):
+    if sources.is_tensor(initializer):
         return lambda shape, dtype=None, partition_info=None: value
     return lambda shape, dtype=None, partition_info=None: value.value()
 

@@ -119,7 +119,8 @@ def check_variable(variable, rows, axis=0):
     shape = variable.shape.as_list()
     if axis not in (0, 1) or axis >= len(shape):
         raise ValueError(
-            f"`axis` of variable {variable.op.name!r} of shape {shape} cannot be {axis}"
+            f"`axis` of variable {variable.op.name!r} of shape {shape} cannot be {axis}. "
+            f"TrainableRowsOptimizer takes a dict, `axis={{variable: 1}}`, for those where it is 1"
         )
     if shape[axis] != rows.size:
         raise ValueError(

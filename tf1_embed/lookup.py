@@ -35,7 +35,8 @@ def embedding_lookup(
     The gradient of the trainable variable is `tf.IndexedSlices` of the ids of its rows in the
     batch, also when this is called in a `tf.while_loop` or in a branch of a `tf.cond`, where
     TensorFlow by itself would name row 0, or every row, with zeros: a zero gradient still moves a
-    row under optimizers with momentum.
+    row under optimizers with momentum. In a loop or branch the trainable rows are those of before
+    the loop: one read of that variable, O(new rows), a step.
 
     Args:
       table: `GrownTable` of shape [num_rows, dim] or [num_rows]. Anything else (a variable, a

@@ -170,6 +170,11 @@ class VariableRows:
         )
 
 
+def is_tensor(value):
+    """Tells a `tf.Tensor`; TF 1.13 has no `tf.is_tensor`."""
+    return isinstance(value, tf.Tensor)
+
+
 def read_variable(variable):
     """Reads a variable for the initial value of another, as it stands at that point of the graph.
 
@@ -201,6 +206,10 @@ def find_checkpoint(checkpoint):
     if tf.gfile.Exists(f"{checkpoint}.index"):
         return checkpoint
     latest = tf.train.latest_checkpoint(checkpoint)
+    if latest is None and checkpoint.endswith(".index"):
+        raise FileNotFoundError(
+            f"`checkpoint` must be a prefix: leave `.index` out of {checkpoint!r}"
+        )
     if latest is None:
         raise FileNotFoundError(
             f"`checkpoint` must be a checkpoint prefix (such as runs/model.ckpt-1000) or a folder "
@@ -235,7 +244,7 @@ def _read_index(prefix):
         return reader.get_variable_to_shape_map(), {n: tf.as_dtype(t) for n, t in dtypes.items()}
     except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
         # TF 2 turns some of its own errors into Python's, such as OutOfRange into IndexError.
-        raise _data_loss(prefix, getattr(error, "message", error)) from error
+        raise data_loss(prefix, getattr(error, "message", error)) from error
 
 
 def _check_data_files(prefix, shapes, dtypes):
@@ -253,14 +262,15 @@ def _check_data_files(prefix, shapes, dtypes):
         if dtypes[name] != tf.string
     )
     if present < needed:
-        raise _data_loss(
+        raise data_loss(
             prefix,
             f"its variables need {needed} bytes, its {len(files)} data files have {present}; one "
             f"is missing or truncated",
         )
 
 
-def _data_loss(prefix, what):
+def data_loss(prefix, what):
+    """Returns the error that a checkpoint is damaged, with its name and a remedy."""
     return tf.errors.DataLossError(
         None, None, f"DataLossError: checkpoint {prefix} is damaged: {what}. Restore it from a copy"
     )

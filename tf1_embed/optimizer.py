@@ -53,6 +53,13 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
       that a `tf.train.Saver` over the whole graph restores the checkpoint of a grown model with its
       slots. What they hold of frozen rows stays, bit for bit.
 
+    With "rows", a checkpoint from before the optimizer was wrapped lacks the slots and the scratch
+    variable: restore it with a Saver of the model's own variables.
+
+    One training step of a table at a time: steps that run at once, of several threads or of
+    asynchronous workers, share the scratch variable and lose updates of trainable rows, though they
+    never touch a frozen one. For these, use `tf1_embed.get_grown_table`.
+
     Example:
       >>> import numpy as np
       >>> import tensorflow.compat.v1 as tf
@@ -95,7 +102,8 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
             where it is 1, such as an output projection [dim, num_rows].
           partition_strategy: "mod" or "div", how ids go to the partitions of a partitioned
             variable: the one that its lookups use.
-          use_locking: bool, whether the rows are stored under the variable's lock.
+          use_locking: bool, whether a variable's lock is held while rows are written to it; it is
+            no lock around a whole step.
           name: string, a name for the operations.
 
         Raises:
@@ -199,7 +207,7 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
             if self._full_slots and updates:
                 self._pair_slots([pair for pair in pairs if pair[0] is not None], updates)
             with tf.control_dependencies([op for update in updates for op in update.load()]):
-                if not base_pairs:
+                if updates == [] and all(gradient is None for gradient, _ in base_pairs):
                     return tf.no_op() if global_step is None else tf.assign_add(global_step, 1).op
                 applied = self._apply_base(base_pairs, global_step)
             for update in updates:

@@ -9,7 +9,7 @@ stored again, in the same way.
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.row_ops import gather_rows, is_ref, scatter_rows
-from tf1_embed.train_ops import may_write, operations_under
+from tf1_embed.train_ops import check_precision, may_write, operations_under
 
 # The last part of the scratch variable's name.
 SCRATCH = "trainable_rows"
@@ -143,13 +143,17 @@ class TableUpdate:
         ]
 
     def check_applied(self, applied, optimizer):
-        """Raises ValueError if the base optimizer did nothing, as some of Keras's do."""
+        """Raises ValueError if the base optimizer did nothing, as some of Keras's do.
+
+        Or if it would divide by a constant that is zero in the table's precision.
+        """
         operations = operations_under(applied).difference(self._loads)
         if not any(may_write(operation, self.table.scratch) for operation in operations):
             raise ValueError(
                 f"{type(optimizer).__name__} cannot be wrapped: it does nothing in graph mode. Use "
                 f"one of tf.train, or of tf.keras.optimizers.legacy"
             )
+        check_precision(operations, self.table.variable)
 
     def _rows_of(self, whole):
         if whole.shape == self.table.scratch.shape:

@@ -109,13 +109,7 @@ class GrownTable:
                 f"the new rows, or `var_list` leaves them out. Look ids up with "
                 f"tf1_embed.embedding_lookup(table, ids) and build the loss from what it returns"
             )
-        for constant in train_ops.underflowing_constants(operations, self.dtype):
-            value = tf.make_ndarray(constant.get_attr("value")).item()
-            raise ValueError(
-                f"`train_op` uses {constant.name!r}, the constant {value!r}, which is 0 in "
-                f"{self.dtype.name}, the dtype of table {self.name!r}: its new rows may become "
-                f"NaN. Give the optimizer a larger epsilon, such as 1e-4"
-            )
+        train_ops.check_precision(operations, self.frozen)
 
     @property
     def _is_grown(self):

@@ -41,25 +41,32 @@ def _source(tensor):
     return None if in_body else tensor.op
 
 
-def underflowing_constants(operations, dtype):
-    """Returns the scalar constants that are not zero but become so by a cast to `dtype`.
+def check_precision(operations, table):
+    """Checks that no constant of a training step is zero in the precision of a table.
+
+    In float16 Adam's default epsilon of 1e-8 is, and rows become NaN in the first step.
 
     Args:
-      operations: iterable of `tf.Operation`.
-      dtype: `tf.DType`.
+      operations: iterable of `tf.Operation`, those of the step.
+      table: `tf.Variable`.
 
-    Returns:
-      list of `tf.Operation` of type Const.
+    Raises:
+      ValueError: if a scalar constant that is not zero becomes so by a cast to the table's dtype.
     """
-    return [
-        operation.inputs[0].op
-        for operation in operations
-        if operation.type == "Cast"
-        and operation.outputs[0].dtype.base_dtype == dtype
-        and operation.inputs[0].op.type == "Const"
-        and _underflows(tf.make_ndarray(operation.inputs[0].op.get_attr("value")), dtype)
-    ]
+    dtype = table.dtype.base_dtype
+    for operation in operations:
+        if operation.type != "Cast" or operation.outputs[0].dtype.base_dtype != dtype:
+            continue
+        constant = operation.inputs[0].op
+        if constant.type == "Const" and _underflows(constant, dtype):
+            value = tf.make_ndarray(constant.get_attr("value")).item()
+            raise ValueError(
+                f"the training step uses {constant.name!r}, the constant {value!r}, which is 0 in "
+                f"{dtype.name}, the dtype of table {table.op.name!r}: its rows may become NaN. "
+                f"Give the optimizer a larger epsilon, such as 1e-4"
+            )
 
 
 def _underflows(constant, dtype):
-    return constant.ndim == 0 and constant != 0 and constant.astype(dtype.as_numpy_dtype) == 0
+    value = tf.make_ndarray(constant.get_attr("value"))
+    return value.ndim == 0 and value != 0 and value.astype(dtype.as_numpy_dtype) == 0

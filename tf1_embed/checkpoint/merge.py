@@ -5,7 +5,7 @@ import functools
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.checkpoint.writer import CheckpointWriter
-from tf1_embed.old_rows import CheckpointRows, checkpoint_shapes, find_checkpoint
+from tf1_embed.old_rows import CheckpointRows, checkpoint_shapes, data_loss, find_checkpoint
 
 NEW_ROWS_SUFFIX = "_new_rows"
 
@@ -23,7 +23,7 @@ def merge_checkpoint(checkpoint, tables, out):
       checkpoint: string, the prefix of the grown model's checkpoint, or a folder, whose latest is
         taken. It is not written to.
       tables: list of strings, the full names of the grown tables.
-      out: string, the prefix to write; its folder must exist.
+      out: string, the prefix to write, on a local disk; its folder must exist.
 
     Returns:
       dict from table name to the merged shape, a tuple of ints.
@@ -32,8 +32,8 @@ def merge_checkpoint(checkpoint, tables, out):
       FileNotFoundError: if there is no such checkpoint, or no folder to write to.
       FileExistsError: if `out` exists already.
       KeyError: if the checkpoint does not hold both variables of a table.
-      ValueError: if `tables` is a string, the two variables' dims or dtypes differ, or a path has
-        brackets.
+      ValueError: if `tables` is a string, a table is row-split, the two variables' dims or dtypes
+        differ, or a path has brackets.
       tf.errors.DataLossError: if the checkpoint is damaged.
     """
     if isinstance(tables, str):
@@ -43,16 +43,19 @@ def merge_checkpoint(checkpoint, tables, out):
     merged = {part.tensor_name for parts in parts_of_table.values() for part in parts}
     shapes = {}
     with CheckpointWriter(out) as writer:
-        for name in sorted(set(checkpoint_shapes(prefix)) - merged):
-            writer.add(name, CheckpointRows(prefix, name).value)
-        for name, (frozen, new) in parts_of_table.items():
-            shapes[name] = (frozen.shape[0] + new.shape[0],) + frozen.shape[1:]
-            if frozen.dtype == tf.float16:
-                # TensorFlow cannot put slices of it together ("Dtype half not supported").
-                writer.add(frozen.tensor_name, functools.partial(_concat, frozen, new))
-                continue
-            writer.add(frozen.tensor_name, frozen.value, 0, shapes[name])
-            writer.add(frozen.tensor_name, new.value, frozen.shape[0], shapes[name])
+        try:
+            for name in sorted(set(checkpoint_shapes(prefix)) - merged):
+                writer.add(name, CheckpointRows(prefix, name).value)
+            for name, (frozen, new) in parts_of_table.items():
+                shapes[name] = (frozen.shape[0] + new.shape[0],) + frozen.shape[1:]
+                if frozen.dtype == tf.float16:
+                    # TensorFlow cannot put slices of it together ("Dtype half not supported").
+                    writer.add(frozen.tensor_name, functools.partial(_concat, frozen, new))
+                    continue
+                writer.add(frozen.tensor_name, frozen.value, 0, shapes[name])
+                writer.add(frozen.tensor_name, new.value, frozen.shape[0], shapes[name])
+        except tf.errors.DataLossError as error:
+            raise data_loss(prefix, f"variable {name!r}: {error.message}") from error
     return shapes
 
 
@@ -62,6 +65,11 @@ def _concat(frozen, new):
 
 def _parts(prefix, name):
     frozen = CheckpointRows(prefix, name)
+    if f"{name}_trainable_rows" in checkpoint_shapes(prefix):
+        raise ValueError(
+            f"{name!r} is a row-split table, and the checkpoint does not say which rows are in "
+            f"{name + '_trainable_rows'!r}. Take the whole table from GrownTable.read() instead"
+        )
     new = CheckpointRows(prefix, name + NEW_ROWS_SUFFIX)
     if frozen.shape[1:] != new.shape[1:] or frozen.dtype != new.dtype:
         raise ValueError(
