@@ -61,7 +61,7 @@ def check_precision(operations, table):
         if constant.type == "Const" and _underflows(constant, dtype):
             value = tf.make_ndarray(constant.get_attr("value")).item()
             raise ValueError(
-                f"the training step uses {constant.name!r}, the constant {value!r}, which is 0 in "
+                f"the training step uses {constant.name!r}, the constant {value:g}, which is 0 in "
                 f"{dtype.name}, the dtype of table {table.op.name!r}: its rows may become NaN. "
                 f"Give the optimizer a larger epsilon, such as 1e-4"
             )
