@@ -190,17 +190,14 @@ def _valid_ids(table, ids):
         raise TypeError(f"`ids` must be int32 or int64, got {ids.dtype.base_dtype.name}")
     if table.shape[0] > tf.int32.max:
         ids = tf.cast(ids, tf.int64)
-    smallest, largest = tf.reduce_min(ids), tf.reduce_max(ids)
-    offending = tf.where(smallest < 0, smallest, largest)
-    # A GPU would return zeros, and a lookup of its own would name an id of one variable. As a
-    # string the id needs no branch around the assertion, which costs more than the check.
-    in_table = tf.Assert(
-        tf.logical_and(smallest >= 0, largest < table.shape[0]),
-        [
-            f"`ids` must be in [0, {table.shape[0]}), the rows of table {table.name!r}; got",
-            tf.as_string(offending),
-        ],
-    )
+    ends = [tf.reduce_min(ids), tf.reduce_max(ids)]
+    in_range = tf.logical_and(ends[0] >= 0, ends[1] < table.shape[0])
+    if ids.dtype == tf.int64:
+        # tf.Assert puts a branch, which costs more than the check, around data of other kinds.
+        ends = [tf.as_string(end) for end in ends]
+    # A GPU would return zeros, and the error of a gather would name an id of one variable.
+    text = f"`ids` must be in [0, {table.shape[0]}), the rows of table {table.name!r}; got ids from"
+    in_table = tf.Assert(in_range, [text, ends[0], "to", ends[1]])
     with tf.control_dependencies([in_table]):
         return tf.identity(ids)
 
