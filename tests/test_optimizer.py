@@ -901,16 +901,15 @@ def test_loss_scaling(graph, slots, make_scale, make_optimizer, where):
 
 
 @pytest.mark.skipif(not CONTRIB, reason="tf.contrib is in TensorFlow 1 only")
-@pytest.mark.parametrize("where", ["within", "around"])
-def test_moving_averages(session, variables, where):
+def test_moving_averages_go_around_and_not_within(session, variables):
     from tensorflow.contrib.opt import MovingAverageOptimizer
 
-    def make(table):
-        if where == "within":
-            return TrainableRowsOptimizer(MovingAverageOptimizer(adam()), {table: SUFFIX})
-        return MovingAverageOptimizer(TrainableRowsOptimizer(adam(), {table: SUFFIX}))
-
-    _train_wrapped(session, make)
+    _train_wrapped(
+        session,
+        lambda table: MovingAverageOptimizer(TrainableRowsOptimizer(adam(), {table: SUFFIX})),
+    )
+    with pytest.raises(ValueError, match="MovingAverageOptimizer.*start from.*Wrap the optimizer"):
+        TrainableRowsOptimizer(MovingAverageOptimizer(adam()), {})
 
 
 @pytest.mark.parametrize("use_locking", [False, True])

@@ -319,6 +319,13 @@ def _check_optimizer(optimizer):
             "SyncReplicasOptimizer cannot be wrapped, since it applies gradients in a queue of its "
             "own. Wrap the optimizer within: SyncReplicasOptimizer(TrainableRowsOptimizer(...))"
         )
+    # Of tf.contrib, so known by its name only. It would start from the scratch variable's zeros.
+    if type(optimizer).__name__ == "MovingAverageOptimizer":
+        raise ValueError(
+            "MovingAverageOptimizer cannot be wrapped, since its averages start from the values "
+            "of the variables it is given. Wrap the optimizer within: "
+            "MovingAverageOptimizer(TrainableRowsOptimizer(...))"
+        )
     # The optimizers of Keras that make slots by `add_slot` work in graph mode; their successors
     # do nothing there, and those of Keras 3 fail.
     if not isinstance(optimizer, tf.train.Optimizer) and not hasattr(optimizer, "add_slot"):
