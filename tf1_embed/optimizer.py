@@ -53,6 +53,8 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
       that a `tf.train.Saver` over the whole graph restores the checkpoint of a grown model with its
       slots. What they hold of frozen rows stays, bit for bit.
 
+    Under `tf.xla.experimental.compile` only "rows" works.
+
     With "rows", a checkpoint from before the optimizer was wrapped lacks the slots and the scratch
     variable: restore it with a Saver of the model's own variables.
 
