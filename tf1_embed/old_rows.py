@@ -171,8 +171,8 @@ class VariableRows:
 
 
 def is_tensor(value):
-    """Tells a `tf.Tensor`; TF 1.13 has no `tf.is_tensor`."""
-    return isinstance(value, tf.Tensor)
+    """Tells a tensor or a variable from an array, as `tf.is_tensor`, which TF 1.13 lacks."""
+    return isinstance(value, tf.Tensor) or hasattr(value, "initial_value")
 
 
 def read_variable(variable):
