@@ -1,7 +1,9 @@
 """The example that grows a knowledge graph's table, on a slice of its data."""
 
+import contextlib
 import hashlib
 import html
+import io
 import json
 import os
 import re
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+import tf1_embed
 from examples.knowledge_graph import data
 from examples.knowledge_graph.evaluation import evaluate, filtered_ranks
 from examples.knowledge_graph.main import main
@@ -56,7 +59,10 @@ def demo(tmp_path_factory):
     os.makedirs(str(folder / "out" / "seed_0"))
     (folder / "out" / "seed_0" / "merged.ckpt.index").write_bytes(b"")
     flags = "--new-entities 4 --width 8 --epochs 4 --replay --seeds 2 --dropout 0.1".split()
-    summary = main(["--data", str(folder), "--out", str(folder / "out"), *flags])
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        summary = main(["--data", str(folder), "--out", str(folder / "out"), *flags])
+    (folder / "out" / "printed.txt").write_text(printed.getvalue(), encoding="utf-8")
     return summary, folder / "out"
 
 
@@ -84,7 +90,13 @@ def test_only_the_new_rows_change_and_the_merge_keeps_them(demo):
     )
     old = base.get_tensor("entities")
     new = grown.get_tensor("entities_new_rows")
-    assert hashlib.sha256(old.tobytes()).hexdigest() == summary["frozen_rows_sha256"]
+    assert tf1_embed.fingerprint(old) == summary["frozen_rows_sha256"]
+    assert set(summary["runs"][0]["frozen_rows_sha256_of"]) == {
+        "base",
+        "grown",
+        "certificate",
+        "merged",
+    }
     assert grown.get_tensor("entities").tobytes() == old.tobytes()
     assert merged.get_tensor("entities").tobytes() == old.tobytes() + new.tobytes()
     assert not merged.has_tensor("entities_new_rows")
@@ -93,6 +105,18 @@ def test_only_the_new_rows_change_and_the_merge_keeps_them(demo):
             checkpoint.get_tensor("relations").tobytes() == base.get_tensor("relations").tobytes()
         )
     assert summary["mrr_new_trained"] > summary["mrr_new_random"]
+
+
+def test_each_growth_leaves_a_certificate_and_the_first_is_printed(demo):
+    summary, out = demo
+    for seed in (0, 1):
+        for name in ("grown", "grown_replay"):
+            path = out / f"seed_{seed}" / f"{name}.ckpt.rows.json"
+            certificate = tf1_embed.read_certificates(str(path))["entities"]
+            assert certificate.digest == summary["runs"][seed]["frozen_rows_sha256"]
+            assert certificate.base == str(out / f"seed_{seed}" / "base.ckpt")
+    first = (out / "seed_0" / "grown.ckpt.rows.json").read_text(encoding="utf-8")
+    assert first in (out / "printed.txt").read_text(encoding="utf-8")
 
 
 def test_what_has_to_be_equal_is_equal(demo):

@@ -215,3 +215,53 @@ def test_position_of_an_id_that_is_not_in_the_set_names_it(rows):
 def test_membership_of_ids_that_are_no_integers_is_refused():
     with pytest.raises(TypeError, match="`ids` must be integers"):
         Rows.range(0, 1, 2).contains([0.0])
+
+
+@settings(max_examples=200)
+@given(sets_of_rows())
+def test_runs_are_the_set_and_make_it_again(case):
+    ids, size = case
+    rows = make_rows(ids, size)
+    assert [id_ for start, stop in rows.runs() for id_ in range(start, stop)] == sorted(ids)
+    assert Rows.of_runs(rows.runs(), size) == rows
+
+
+@pytest.mark.parametrize(
+    "runs, error",
+    [
+        ([[0, 9]], ValueError),
+        ([[-1, 2]], ValueError),
+        ([[3, 3]], ValueError),
+        ([[3, 5], [1, 2]], ValueError),
+        ([[1, 3], [2, 4]], ValueError),
+        # One run, which Rows keeps as one.
+        ([[1, 3], [3, 4]], ValueError),
+        ([[1, 2, 3]], TypeError),
+        ([1, 2], TypeError),
+        ([[0.0, 1.0]], TypeError),
+        ([[False, True]], TypeError),
+        ("rows", TypeError),
+    ],
+)
+def test_runs_that_are_none_of_the_table_are_refused(runs, error):
+    with pytest.raises(error, match="`runs` must be"):
+        Rows.of_runs(runs, size=8)
+
+
+@settings(max_examples=200)
+@given(sets_of_rows(), st.integers(1, 12))
+def test_chunks_are_the_rows_in_order_and_no_longer_than_asked(case, max_rows):
+    ids, size = case
+    rows = make_rows(ids, size)
+    table = np.arange(size)
+    chunks = [table[index] for index in rows.chunks(max_rows)]
+    assert [len(each) for each in chunks[:-1]] == [max_rows] * len(chunks[:-1])
+    assert all(0 < len(each) <= max_rows for each in chunks)
+    assert np.concatenate([[], *chunks]).tolist() == sorted(ids)
+
+
+def test_chunks_of_a_range_are_slices_which_cost_no_array():
+    rows = Rows.range(10, 10**12, size=10**12)
+    chunks = rows.chunks(10**9)
+    assert next(chunks) == slice(10, 10**9 + 10)
+    assert next(chunks) == slice(10**9 + 10, 2 * 10**9 + 10)

@@ -49,7 +49,7 @@ class CheckpointRows:
         if self.tensor_name is None:
             raise KeyError(
                 f"checkpoint {self.prefix} holds no variable {name!r}; it holds "
-                f"{_nearest_first(name, shapes)}"
+                f"{nearest_first(name, shapes)}"
             )
         self.shape = tuple(shapes[self.tensor_name])
         self.dtype = dtypes[self.tensor_name]
@@ -276,7 +276,7 @@ def data_loss(prefix, what):
     )
 
 
-def _nearest_first(name, names):
+def nearest_first(name, names):
     """Returns the names as one line of text, those most like `name` first, at most 20."""
     likeness = {each: difflib.SequenceMatcher(None, name, each).ratio() for each in names}
     ordered = sorted(names, key=lambda each: (-likeness[each], each))

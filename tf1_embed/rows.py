@@ -143,6 +143,40 @@ class Rows:
         edges = np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8))
         return cls(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), mask.size)
 
+    @classmethod
+    def of_runs(cls, runs, size):
+        """Returns the rows of `runs`, which `Rows.runs` gives.
+
+        Args:
+          runs: list of (start, stop) pairs of ints, in ascending order: each run holds at least one
+            row and starts after the one before it has stopped.
+          size: int, the number of rows of the table.
+
+        Returns:
+          `Rows`.
+
+        Raises:
+          TypeError: if `runs` are not pairs of ints or `size` is not an int.
+          ValueError: if a run is empty, out of order, or not in [0, size).
+
+        Example:
+          >>> Rows.of_runs([(1, 3), (6, 7)], size=8)
+          Rows.of([1, 2, 6], size=8)
+        """
+        size = _as_int("size", size)
+        ends = np.asarray(runs)
+        if ends.size == 0:
+            ends = np.zeros([0, 2], np.int64)
+        if ends.dtype.kind != "i" or ends.ndim != 2 or ends.shape[1] != 2:
+            raise TypeError(f"`runs` must be (start, stop) pairs of ints, got {runs!r:.200}")
+        bounds = np.concatenate([[-1], ends.ravel(), [size + 1]])
+        if size < 0 or (np.diff(bounds) <= 0).any():
+            raise ValueError(
+                f"`runs` must be in [0, {size}), the table's rows, in ascending order, none empty "
+                f"and none touching the next; got {runs!r:.200}"
+            )
+        return cls(ends[:, 0], ends[:, 1], size)
+
     def __invert__(self):
         """Returns the rows of the table that are not in this set."""
         starts = np.concatenate([[0], self._stops])
@@ -178,6 +212,43 @@ class Rows:
         """Returns the row ids in ascending order, an int64 array of shape [count]."""
         lengths = self._stops - self._starts
         return np.arange(self.count) + np.repeat(self._shifts, lengths)
+
+    def runs(self):
+        """Returns the runs of ids that follow one another, a list of `[start, stop]` lists.
+
+        Example:
+          >>> Rows.of([1, 2, 6], size=8).runs()
+          [[1, 3], [6, 7]]
+        """
+        return np.stack([self._starts, self._stops], axis=1).tolist()
+
+    def chunks(self, max_rows):
+        """Yields the rows in ascending order, piece by piece, as indices of NumPy arrays.
+
+        No array of more than `max_rows` ids is ever made, and none for a range.
+
+        Args:
+          max_rows: int > 0, how many rows a piece has; the last one may have fewer.
+
+        Yields:
+          slice, where the ids of the piece follow one another; else an int64 array of ids.
+
+        Example:
+          >>> list(Rows.of([1, 2, 3, 6], size=8).chunks(2))
+          [slice(1, 3, None), array([3, 6])]
+        """
+        positions = self._starts - self._shifts
+        for start in range(0, self.count, max_rows):
+            stop = min(start + max_rows, self.count)
+            # The runs that hold the positions start to stop - 1.
+            first = np.searchsorted(positions, start, side="right") - 1
+            end = np.searchsorted(positions, stop, side="left")
+            shifts = self._shifts[first:end]
+            if len(shifts) == 1:
+                yield slice(int(start + shifts[0]), int(stop + shifts[0]))
+                continue
+            lengths = np.diff(np.concatenate([[start], positions[first + 1 : end], [stop]]))
+            yield np.arange(start, stop) + np.repeat(shifts, lengths)
 
     def contains(self, ids):
         """Tells which ids are in the set.

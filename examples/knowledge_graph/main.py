@@ -4,7 +4,6 @@
 """
 
 import glob
-import hashlib
 import os
 
 import tensorflow.compat.v1 as tf
@@ -34,6 +33,9 @@ def main(argv=None):
         runs.append(growth)
     summary = report.summarize(runs, options)
     print(report.as_text(summary))
+    print(f"\nCertificate of the old rows, {runs[0].certificate}:")
+    with open(runs[0].certificate, encoding="utf-8") as file:
+        print(file.read())
     print(f"Wrote {', '.join(report.write(summary, runs, options))}")
     return summary
 
@@ -48,7 +50,8 @@ class Growth:
       quality: name of a measurement -> `evaluation.Quality`.
       curves: name of a training -> `training.Curve`.
       rows: name of a moment, such as "grown_from" with random new rows -> `[entities, width]`.
-      fingerprints: name of a checkpoint -> SHA-256 of the old rows in it.
+      fingerprints: name of a checkpoint, or "certificate" -> fingerprint of the old rows in it.
+      certificate: path of the certificate that the growth left.
     """
 
     def __init__(self, dataset, options, seed):
@@ -62,6 +65,7 @@ class Growth:
         # Of an earlier run: a merge refuses to overwrite.
         for path in glob.glob(os.path.join(glob.escape(self._folder), "*.ckpt.*")):
             os.remove(path)
+        self.certificate = f"{self._checkpoint('grown')}.rows.json"
         self._known = self.graph.known()
         self._recipe = Recipe(
             options.epochs, options.batch_size, options.learning_rate, options.dropout
@@ -83,7 +87,7 @@ class Growth:
         They train on the triples that mention a new entity; with `replay` on the old ones too.
         """
         suffix = "_replay" if replay else ""
-        with tf.Graph().as_default(), tf.Session() as session:
+        with tf.Graph().as_default():
             tf.set_random_seed(self.seed)
             entities = tf1_embed.get_grown_table(
                 "entities",
@@ -98,32 +102,41 @@ class Growth:
             saver = tf.train.Saver()
             relations_saver = tf.train.Saver([model.relation_table])
             whole_table = entities.read()
-            session.run(tf.global_variables_initializer())
-            relations_saver.restore(session, self._checkpoint("base"))
-            entities.check_restored(session)
-            tf.get_default_graph().finalize()
-
-            self.rows[f"grown_from{suffix}"] = session.run(whole_table)
-            self._measure(session, model, f"new_random{suffix}", self._test.new)
-            self._fit(
-                session,
-                trainer,
-                model,
-                f"growth{suffix}",
-                self.graph.train if replay else self._train.new,
-                self._valid.new,
+            # The old rows are those of the base model, and stay so, or training stops.
+            hook = tf1_embed.FrozenRowsHook(
+                entities,
+                expected=self._checkpoint("base"),
+                certificate=self._checkpoint(f"grown{suffix}"),
             )
-            self.rows[f"grown{suffix}"] = session.run(whole_table)
-            self._measure(session, model, f"new_trained{suffix}", self._test.new)
-            self._measure(
-                session,
-                model,
-                f"old_after_old_candidates{suffix}",
-                self._test.old,
-                num_candidates=self.num_old,
+            scaffold = tf.train.Scaffold(
+                saver=saver,
+                init_fn=lambda _, session: relations_saver.restore(
+                    session, self._checkpoint("base")
+                ),
             )
-            self._measure(session, model, f"old_after_all_candidates{suffix}", self._test.old)
-            saver.save(session, self._checkpoint(f"grown{suffix}"))
+            with tf.train.SingularMonitoredSession([hook], scaffold) as session:
+                entities.check_restored(session)
+                self.rows[f"grown_from{suffix}"] = session.run(whole_table)
+                self._measure(session, model, f"new_random{suffix}", self._test.new)
+                self._fit(
+                    session,
+                    trainer,
+                    model,
+                    f"growth{suffix}",
+                    self.graph.train if replay else self._train.new,
+                    self._valid.new,
+                )
+                self.rows[f"grown{suffix}"] = session.run(whole_table)
+                self._measure(session, model, f"new_trained{suffix}", self._test.new)
+                self._measure(
+                    session,
+                    model,
+                    f"old_after_old_candidates{suffix}",
+                    self._test.old,
+                    num_candidates=self.num_old,
+                )
+                self._measure(session, model, f"old_after_all_candidates{suffix}", self._test.old)
+                saver.save(session.raw_session(), self._checkpoint(f"grown{suffix}"))
 
     def retrain(self):
         """3. What the growth is compared with: every row trained again, from scratch."""
@@ -136,9 +149,11 @@ class Growth:
         )
 
     def prove(self):
-        """4. The old rows, in the checkpoints before and after: the same, bit for bit?"""
+        """4. The old rows, before, in training and after: the same, bit for bit?"""
         for name in ("base", "grown"):
             self.fingerprints[name] = self._fingerprint(name)
+        certificates = tf1_embed.read_certificates(self.certificate)
+        self.fingerprints["certificate"] = certificates["entities"].digest
 
     def merge(self):
         """5. One table under its old name, which the model of step 1 opens, with more rows."""
@@ -199,5 +214,5 @@ class Growth:
         return os.path.join(self._folder, f"{name}.ckpt")
 
     def _fingerprint(self, name):
-        table = tf.train.load_checkpoint(self._checkpoint(name)).get_tensor("entities")
-        return hashlib.sha256(table[: self.num_old].tobytes()).hexdigest()
+        old = tf1_embed.Rows.range(0, self.num_old, size=self.num_old)
+        return tf1_embed.fingerprint_checkpoint(self._checkpoint(name), "entities", old)

@@ -1,0 +1,129 @@
+"""What an audit finds: the kinds of findings, what each means, and what helps."""
+
+import collections
+import os
+
+_WRAP = "wrap the optimizer: tf1_embed.TrainableRowsOptimizer(optimizer, {table: trainable_rows})"
+_FILTER = (
+    "drop the gradients of frozen rows by id: "
+    "tf1_embed.freeze_rows(grads_and_vars, {table: frozen_rows}), or " + _WRAP
+)
+_PROJECT = (
+    "project the trainable rows only: tf1_embed.project_rows(table, trainable_rows, function)"
+)
+_SCATTER = (
+    "write the trainable rows only: tf.scatter_update(table, trainable_rows.ids_tensor(), values)"
+)
+
+# From the kind of a finding to what happens and the remedy.
+KINDS = {
+    "gradient-of-frozen-rows": (
+        "the slices of the gradient can name frozen rows, and the optimizer moves them",
+        _FILTER,
+    ),
+    "dense-gradient": (
+        "the gradient is dense, and not known to be zero in the frozen rows",
+        _FILTER,
+    ),
+    "whole-table-regulariser": (
+        "a term of the loss takes the whole table: its gradient reaches every frozen row",
+        "regularise the vectors that were looked up, or " + _WRAP,
+    ),
+    "optimizer-moves-always": (
+        "the optimizer moves or erases frozen rows though their gradient is zero or left out",
+        _WRAP,
+    ),
+    "optimizer-moves-when-warm": (
+        "the optimizer moves frozen rows by what its slot variables hold of earlier training, "
+        "though their gradient is zero or left out",
+        _WRAP,
+    ),
+    "special-bits-move": (
+        "frozen rows are computed anew: ordinary values stay, but denormals become 0, signalling "
+        "NaNs quiet, and some -0.0 becomes 0.0",
+        "leave frozen rows out by id instead of masking them: " + _WRAP,
+    ),
+    "projection": (
+        "a projection or `constraint` of the whole table is stored in frozen rows as well",
+        _PROJECT,
+    ),
+    "moving-average-assigned": (
+        "moving averages are assigned to frozen rows",
+        _SCATTER,
+    ),
+    "assign": ("a value that is not the table's own is assigned to frozen rows", _SCATTER),
+    "scatter": ("an update by ids can name frozen rows", _SCATTER),
+    "restored-after-update": (
+        "frozen rows are put back after something has moved them: who reads the table in between, "
+        "such as another worker or a checkpoint, sees moved rows",
+        _WRAP,
+    ),
+    "writes-in-a-body": (
+        "a branch, loop or function writes the table; which rows, cannot be seen from outside",
+        "train outside of it, or build the graph with tf.disable_control_flow_v2()",
+    ),
+    "partition-strategy-disagrees": (
+        "a lookup sends ids to other rows of the partitions than `partition_strategy` does: the "
+        "frozen rows are not those of the old ids, which get wrong vectors",
+        "give the lookup and the growth the same `partition_strategy`",
+    ),
+    "lookup-in-unequal-pieces": (
+        "tf.nn.embedding_lookup takes separate variables for equal partitions of one table: ids "
+        "get the vectors of other ids",
+        "join them with tf1_embed.get_grown_table and tf1_embed.embedding_lookup",
+    ),
+    "constant-of-table-size": (
+        "a constant as large as the table is stored in the graph, which cannot be saved over 2 GB",
+        "give the old rows to tf1_embed.get_grown_table, which loads them in pieces",
+    ),
+    "epsilon-underflows": (
+        "a constant of the step is 0 in the precision of the table: its rows may become NaN",
+        "give the optimizer a larger epsilon, such as 1e-4",
+    ),
+}
+
+
+class Finding(collections.namedtuple("Finding", "name table op op_type line what remedy")):
+    """One way in which a graph can move a frozen row, or mistake it.
+
+    Attributes:
+      name: string, the kind of finding, a key of `KINDS`.
+      table: string, the name of the variable.
+      op: string, the name of the operation.
+      op_type: string, its type, such as "ResourceApplyAdam".
+      line: string, "file:line" of the code that made it; None where the graph was imported.
+      what: string, what happens.
+      remedy: string, what helps.
+    """
+
+    __slots__ = ()
+
+    def __str__(self):
+        where = f"\n  made at {self.line}" if self.line else ""
+        return (
+            f"{self.name}: table {self.table!r}, {self.op_type} {self.op!r}{where}\n"
+            f"  {self.what}\n  remedy: {self.remedy}"
+        )
+
+
+def finding(name, table, operation):
+    """Returns a `Finding` of a kind about an operation."""
+    what, remedy = KINDS[name]
+    return Finding(name, table, operation.name, operation.type, _line_of(operation), what, remedy)
+
+
+def _line_of(operation):
+    """Returns "file:line" of the innermost code that is neither TensorFlow's nor this package's."""
+    for frame in reversed(list(operation.traceback or ())):
+        if not _is_library(frame[0]):
+            return f"{frame[0]}:{frame[1]}"
+    return None
+
+
+def _is_library(path):
+    folders = path.split(os.sep)
+    for parent, folder in zip(folders, folders[1:]):
+        if parent in ("site-packages", "dist-packages"):
+            return folder.startswith(("tensorflow", "keras", "tf_keras"))
+    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return os.path.abspath(path).startswith(own + os.sep)

@@ -1,0 +1,184 @@
+"""Certificates: which rows of which tables had which fingerprint, in a small file of JSON.
+
+A certificate beside a checkpoint takes the place of the old checkpoint as a proof: whoever has it
+can check rows, wherever they are, although the checkpoint that they were taken from is gone.
+"""
+
+import json
+import os
+import re
+from collections import namedtuple
+
+from tf1_embed.rows import Rows
+from tf1_embed.version import __version__
+
+SUFFIX = ".rows.json"
+
+_FORMAT = 1
+
+
+class Certificate(namedtuple("Certificate", "table rows dtype row_shape digest base")):
+    """Says which fingerprint rows of one table had.
+
+    Attributes:
+      table: string, the full name of the table.
+      rows: `Rows`; their size is that of the table when the certificate was made.
+      dtype: string, the name of the dtype, such as "float32".
+      row_shape: tuple of ints, the shape of a row.
+      digest: string, the rows' `tf1_embed.fingerprint`.
+      base: string, the prefix of the checkpoint that the rows came from, or None.
+    """
+
+    __slots__ = ()
+
+
+def certificate_path(prefix):
+    """Returns the path of the certificate beside a checkpoint; a certificate's own path as it is.
+
+    Example:
+      >>> certificate_path("runs/model.ckpt-7")
+      'runs/model.ckpt-7.rows.json'
+    """
+    prefix = os.fspath(prefix)
+    return prefix if prefix.endswith(SUFFIX) else prefix + SUFFIX
+
+
+def write_certificates(prefix, certificates):
+    """Writes certificates beside a checkpoint, whole or not at all; an older file is replaced.
+
+    The same certificates give the same bytes. The versions of tf1_embed and of TensorFlow are
+    noted.
+
+    Args:
+      prefix: string, the prefix of the checkpoint, or the path of the file, `<prefix>.rows.json`.
+      certificates: list of `Certificate`, one a table.
+
+    Returns:
+      string, the path of the file.
+
+    Raises:
+      FileNotFoundError: if there is no such folder.
+      ValueError: if two certificates are of one table.
+    """
+    import tensorflow.compat.v1 as tf
+
+    path = certificate_path(prefix)
+    names = [each.table for each in certificates]
+    if len(set(names)) < len(names):
+        raise ValueError(f"`certificates` must be one a table, got {names}")
+    content = {
+        "format": _FORMAT,
+        "tables": {each.table: _as_json(each) for each in certificates},
+        "versions": {"tensorflow": tf.__version__, "tf1_embed": __version__},
+    }
+    text = json.dumps(content, indent=2, sort_keys=True)
+    # Lists of numbers on one line. Strings are safe: within JSON they have no line breaks.
+    text = re.sub(
+        r"\[\n[\s\d,\[\]]+\]",
+        lambda numbers: re.sub(r"\s", "", numbers.group()).replace(",", ", "),
+        text,
+    )
+    _write_whole(path, text + "\n")
+    return path
+
+
+def read_certificates(prefix):
+    """Reads the certificates beside a checkpoint.
+
+    Args:
+      prefix: string, the prefix of the checkpoint, or the path of the file.
+
+    Returns:
+      dict from the name of each table to its `Certificate`.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      ValueError: if the file is truncated, of another format or not a certificate; the error says
+        where.
+    """
+    path = certificate_path(prefix)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"there is no certificate {path!r}")
+    with open(path, encoding="utf-8") as file:
+        try:
+            content = json.load(file)
+        except ValueError as error:
+            raise _invalid(path, f"it is not JSON, or truncated: {error}") from error
+    if not isinstance(content, dict) or "format" not in content:
+        raise _invalid(path, "it has no `format`")
+    if content["format"] != _FORMAT:
+        raise _invalid(
+            path, f"it has format {content['format']!r:.40}, and this version reads {_FORMAT}"
+        )
+    tables = content.get("tables")
+    if not isinstance(tables, dict) or not tables:
+        raise _invalid(path, "it has no `tables`")
+    return {name: _from_json(path, name, entry) for name, entry in tables.items()}
+
+
+def _as_json(certificate):
+    return {
+        "base": certificate.base,
+        "dtype": certificate.dtype,
+        "row_shape": list(certificate.row_shape),
+        "rows": certificate.rows.runs(),
+        "sha256": certificate.digest,
+        "size": certificate.rows.size,
+    }
+
+
+def _from_json(path, name, entry):
+    def take(key, expected, is_valid):
+        value = entry.get(key) if isinstance(entry, dict) else None
+        if not is_valid(value):
+            raise _invalid(
+                path, f"`{key}` of table {name!r} must be {expected}, got {value!r:.100}"
+            )
+        return value
+
+    digest = take("sha256", "64 hexadecimal digits", _is_digest)
+    dtype = take("dtype", "the name of a dtype", lambda x: isinstance(x, str) and x)
+    row_shape = take("row_shape", "a list of ints", lambda x: isinstance(x, list) and _are_ints(x))
+    base = take("base", "a prefix or null", lambda x: x is None or isinstance(x, str))
+    size = take("size", "an int", lambda x: _are_ints([x]))
+    runs = take("rows", "a list of [start, stop] pairs of ints", _are_pairs)
+    try:
+        rows = Rows.of_runs(runs, size)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise _invalid(path, f"`rows` of table {name!r}: {error}") from error
+    return Certificate(name, rows, dtype, tuple(row_shape), digest, base)
+
+
+def _is_digest(value):
+    return isinstance(value, str) and re.match(r"[0-9a-f]{64}\Z", value)
+
+
+def _are_ints(values):
+    # In Python a bool is an int, too.
+    return all(type(each) is int and 0 <= each < 2**62 for each in values)
+
+
+def _are_pairs(value):
+    return isinstance(value, list) and all(
+        isinstance(each, list) and len(each) == 2 and _are_ints(each) for each in value
+    )
+
+
+def _invalid(path, what):
+    return ValueError(f"{path!r} cannot be read as a certificate: {what}. Make it again")
+
+
+def _write_whole(path, text):
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"there is no folder {folder!r} to write the certificate to")
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        if os.path.exists(temporary):
+            os.remove(temporary)

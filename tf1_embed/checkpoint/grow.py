@@ -1,0 +1,125 @@
+"""Appends rows to tables in a checkpoint, and to all that has a row for each of theirs."""
+
+from tf1_embed import initializers
+from tf1_embed.checkpoint.growth import Growth
+from tf1_embed.checkpoint.reader import CheckpointReader
+from tf1_embed.checkpoint.rewrite import rewrite
+from tf1_embed.checkpoint.slots import (
+    SAME_AS_TABLE,
+    check_initial_value,
+    find_slots,
+    initial_value,
+    variable_name,
+)
+from tf1_embed.checkpoint.vocabulary_axis import also_axes, table_axes
+from tf1_embed.vocabulary import append_map
+
+
+def grow_checkpoint(
+    checkpoint,
+    tables,
+    out,
+    num_new_rows=None,
+    id_map=None,
+    also=(),
+    initializer=None,
+    slot_values=None,
+    reset_slots=False,
+    partition_strategy=None,
+    force=False,
+    dry_run=False,
+    progress=None,
+):
+    """Writes a checkpoint in which tables have more rows, their slot variables likewise.
+
+    The model's original code, given the larger number of rows, restores it with an unmodified
+    `tf.train.Saver` and goes on training. Old rows keep their bits, and their ids unless `id_map`
+    moves them. All other variables pass through bit for bit. Tables are streamed; the new rows and
+    a few chunks are in memory.
+
+        embedding [10, 4]         embedding [12, 4]
+        embedding/Adam [10, 4]    embedding/Adam [12, 4], zeros in the new rows
+        bias [10]                 bias [12], with also=["bias"]
+        projection [4, 10]        projection [4, 12], with also=["projection:1"]
+        global_step               global_step
+
+    Args:
+      checkpoint: string, a checkpoint prefix on a local disk, TF1 or TF2 object-based, or a folder,
+        whose latest is taken. It is not written to.
+      tables: list of strings, names or patterns (`user_*`) of variables of shape
+        [num_rows, ...]; those of one call get the same ids.
+      out: string, the prefix to write; its folder must exist.
+      num_new_rows: int, the number of rows to append; or give `id_map`.
+      id_map: `tf1_embed.vocabulary.IdMap` from `id_map` or `append_map` there.
+      also: list of strings, other variables that have the same vocabulary: biases, or, with the
+        axis as in "projection:1", projections. `find_also` lists what may be meant.
+      initializer: values of new rows: one of `tf1_embed.initializers`, a TensorFlow initializer, an
+        array, or a dict from names of variables to such. Default: `glorot_normal()` for what has
+        rank 2, zeros for what has rank 1 and is in `also`.
+      slot_values: dict from the last part of a slot variable's name ("Adagrad"), or its whole name,
+        to its value in new rows. Default: what TensorFlow's optimizers begin with.
+      reset_slots: bool, whether slots of old rows start anew as well.
+      partition_strategy: "mod" or "div", how the model's lookups send ids to partitions
+        (`tf.nn.embedding_lookup` defaults to "mod", feature columns use "div"). Needed where a
+        table has partitions; the number of them stays.
+      force: bool, whether a checkpoint at `out` is replaced. The input never is.
+      dry_run: bool, whether nothing is written.
+      progress: function of the number of bytes in all, which returns a context with a method
+        `update(num_bytes)`, such as a `tqdm`.
+
+    Returns:
+      list of `Written`, what becomes of each tensor.
+
+    Raises:
+      FileNotFoundError: if there is no such checkpoint, or no folder to write to.
+      FileExistsError: if `out` exists and not `force`, or is the input.
+      KeyError: if a name matches nothing, or nothing of that shape.
+      ValueError: if arguments contradict the checkpoint or each other, or a slot variable's first
+        value is not known.
+      OSError: if the disk is full.
+      tf.errors.DataLossError: if the checkpoint is damaged.
+    """
+    if (num_new_rows is None) == (id_map is None):
+        raise ValueError("give either `num_new_rows` or `id_map`")
+    with CheckpointReader(checkpoint) as reader:
+        slots = find_slots(reader).values()
+        tables, others = table_axes(reader, tables), also_axes(reader, also)
+        changes = {}
+        for axis in tables + others:
+            mapping = append_map(axis.size, num_new_rows) if id_map is None else id_map
+            growth = Growth(reader, axis, mapping, partition_strategy)
+            is_bias = axis in others and len(reader.shape(axis.name)) == 1
+            new_rows = growth.make_new_rows(_initializer_of(axis, initializer, is_bias))
+            changes[axis.name] = growth.change(axis.name, new_rows)
+            for slot in slots:
+                if slot.table == axis.name:
+                    changes[slot.name] = _change_of_slot(
+                        reader, growth, slot, slots, new_rows, slot_values, reset_slots
+                    )
+        return rewrite(reader, changes, out, force, dry_run, progress)
+
+
+def _change_of_slot(reader, growth, slot, slots, new_rows, slot_values, reset_slots):
+    value, is_given = initial_value(slot, slot_values)
+    source = slot.name
+    if reader.is_partial(slot.name):
+        kin = [each.name for each in slots if (each.table, each.kind) == (slot.table, slot.kind)]
+        source = reader.join([name for name in kin if reader.is_partial(name)])
+    if value == SAME_AS_TABLE:
+        return growth.change(slot.name, new_rows, source)
+
+    def check(rows):
+        if rows.size and not is_given:
+            check_initial_value(slot, value, rows.min())
+
+    if reset_slots:
+        return growth.change(slot.name, value, old=value)
+    return growth.change(slot.name, value, source, check=check)
+
+
+def _initializer_of(axis, initializer, is_bias):
+    if isinstance(initializer, dict):
+        initializer = initializer.get(str(axis), initializer.get(variable_name(axis.name)))
+    if initializer is not None:
+        return initializer
+    return initializers.zeros() if is_bias else initializers.glorot_normal()

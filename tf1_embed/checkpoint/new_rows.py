@@ -1,0 +1,79 @@
+"""Values for the new rows of a table in a checkpoint, by the initializers that graphs take."""
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from tf1_embed import initializers
+
+
+class OldRows:
+    """What an initializer of new rows sees of the old ones, read from the checkpoint by chunks.
+
+    Attributes:
+      name: string, the variable's name.
+      num_rows: int.
+    """
+
+    def __init__(self, name, num_rows, row_shape, dtype, read):
+        """Takes `read(ids)`, which returns an array of those old rows."""
+        self.name, self.num_rows = name, num_rows
+        self._row_shape, self._dtype, self._read = tuple(row_shape), dtype, read
+
+    def gather(self, ids):
+        """Returns the old rows of the given ids, a `tf.Tensor` of shape [m, ...]."""
+        read = getattr(tf, "numpy_function", tf.py_func)
+        rows = read(self._read, [tf.convert_to_tensor(ids)], self._dtype)
+        rows.set_shape((None,) + self._row_shape)
+        return rows
+
+
+def make_new_rows(initializer, num_new_rows, old_rows, row_shape, dtype):
+    """Returns the values of new rows.
+
+    Args:
+      initializer: one of `tf1_embed.initializers`, a TensorFlow initializer, or an array of shape
+        [num_new_rows, ...].
+      num_new_rows: int.
+      old_rows: `OldRows`.
+      row_shape: tuple of ints.
+      dtype: `tf.DType`.
+
+    Returns:
+      array of shape [num_new_rows, ...] and that dtype.
+
+    Raises:
+      TypeError: if the initializer is of no known kind.
+      ValueError: if the values have another shape or dtype, or old rows whose statistics are needed
+        hold NaN or infinity.
+    """
+    shape = [num_new_rows] + list(row_shape)
+    if isinstance(initializer, str):
+        raise TypeError(
+            f"`initializer` must be one of tf1_embed.initializers, a TensorFlow initializer or an "
+            f"array; got the string {initializer!r}"
+        )
+    if not callable(initializer):
+        values = np.asarray(initializer)
+        if list(values.shape) != shape or values.dtype != dtype.as_numpy_dtype:
+            raise ValueError(
+                f"`initializer` of {old_rows.name!r} must be of shape {shape} and {dtype.name}, "
+                f"got shape {list(values.shape)} and {values.dtype}"
+            )
+        return values
+    if isinstance(initializer, type):
+        initializer = initializer()
+    with tf.Graph().as_default(), tf.device("/cpu:0"), tf.Session() as session:
+        if isinstance(initializer, initializers.RowInitializer):
+            values = initializer(shape, dtype, old_rows)
+        else:
+            values = initializer(shape, dtype=dtype)
+        try:
+            values = session.run(values)
+        except tf.errors.InvalidArgumentError as error:
+            raise ValueError(error.message.split(" : ")[0]) from None
+    if list(values.shape) != shape or values.dtype != dtype.as_numpy_dtype:
+        raise ValueError(
+            f"the initializer of {old_rows.name!r} made {values.dtype} of shape "
+            f"{list(values.shape)}; expected {dtype.name} of shape {shape}"
+        )
+    return values

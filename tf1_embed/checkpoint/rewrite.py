@@ -1,0 +1,103 @@
+"""Writes a checkpoint that is another one with some of its tensors changed."""
+
+from collections import namedtuple
+
+import numpy as np
+
+from tf1_embed.checkpoint.progress import Silence
+from tf1_embed.checkpoint.writer import CheckpointWriter
+
+
+class Change(namedtuple("Change", "dtype shape chunks slices old_shape")):
+    """A tensor that is written anew.
+
+    Attributes:
+      dtype: `tf.DType`.
+      shape: tuple of ints.
+      chunks: function without arguments that returns an iterable of its values, arrays.
+      slices: list of (start, stop), the rows of each slice it is stored in, or None for whole.
+      old_shape: tuple of ints, None if there was no such tensor.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, dtype, shape, chunks, slices=None, old_shape=None):
+        """Takes the attributes."""
+        return super().__new__(cls, dtype, tuple(shape), chunks, slices, old_shape)
+
+    @property
+    def num_bytes(self):
+        """How many bytes the values take."""
+        num_rows = sum(stop - start for start, stop in self.slices) if self.slices else None
+        shape = self.shape if num_rows is None else (num_rows,) + self.shape[1:]
+        return int(np.prod(shape, dtype=np.int64)) * self.dtype.size
+
+
+class Written(namedtuple("Written", "name dtype old_shape new_shape num_bytes")):
+    """What became, or with `dry_run` would become, of a tensor of a checkpoint.
+
+    Attributes:
+      name: string, its name in the checkpoint.
+      dtype: string.
+      old_shape: tuple of ints, None if the tensor is new.
+      new_shape: tuple of ints, None if the tensor is left out.
+      num_bytes: int, the bytes written for it.
+    """
+
+    __slots__ = ()
+
+
+def rewrite(reader, changes, out, force=False, dry_run=False, progress=None):
+    """Writes a checkpoint anew. What is not named passes through bit for bit.
+
+    Args:
+      reader: `CheckpointReader`.
+      changes: dict from a tensor's name to its `Change`, or None if it is left out.
+      out: string, the prefix to write.
+      force: bool, whether a checkpoint there is replaced.
+      dry_run: bool, whether nothing is written.
+      progress: function of the number of bytes in all, which returns a context with a method
+        `update(num_bytes)`, such as a `tqdm`.
+
+    Returns:
+      list of `Written`, by name.
+
+    Raises:
+      OSError: if the disk has no room for it, or as for `CheckpointWriter`.
+      tf.errors.DataLossError: if the checkpoint that is read is damaged.
+    """
+    written = []
+    for name in sorted(set(reader.names()).union(changes)):
+        if name in changes and changes[name] is None:
+            written.append(Written(name, _dtype_name(reader, name), reader.shape(name), None, 0))
+        elif name in changes:
+            change = changes[name]
+            written.append(
+                Written(name, change.dtype.name, change.old_shape, change.shape, change.num_bytes)
+            )
+        else:
+            shape = reader.shape(name)
+            size = reader.num_bytes(name)
+            written.append(Written(name, _dtype_name(reader, name), shape, shape, size))
+    writer = CheckpointWriter(out, force=force, source=reader.prefix)
+    writer.check_room(sum(each.num_bytes for each in written))
+    if dry_run:
+        return written
+    with (progress or Silence)(sum(each.num_bytes for each in written)) as bar:
+        writer.progress = bar.update
+        with writer:
+            for each in written:
+                if each.name not in changes:
+                    writer.copy(reader, each.name)
+                elif each.new_shape is not None:
+                    change = changes[each.name]
+                    writer.add(
+                        each.name, change.dtype, change.shape, change.chunks(), change.slices
+                    )
+            reader.check_rest()
+    return written
+
+
+def _dtype_name(reader, name):
+    dtype = reader.dtype(name)
+    return "unknown" if dtype is None else dtype.name

@@ -1,0 +1,104 @@
+"""Splits tables into frozen and trainable rows, the inverse of a merge."""
+
+from tf1_embed.checkpoint.growth import chunk_rows
+from tf1_embed.checkpoint.reader import CheckpointReader
+from tf1_embed.checkpoint.rewrite import Change, rewrite
+from tf1_embed.checkpoint.slots import find_slots
+from tf1_embed.checkpoint.split_table import (
+    CHOSEN_ROWS,
+    NEW_ROWS,
+    rename_slot,
+    trainable_name,
+)
+from tf1_embed.checkpoint.stored_rows import StoredRows
+from tf1_embed.checkpoint.vocabulary_axis import table_axes
+from tf1_embed.rows import Rows
+
+
+def split_checkpoint(
+    checkpoint,
+    tables,
+    out,
+    num_old_rows=None,
+    trainable_rows=None,
+    partition_strategy=None,
+    force=False,
+    dry_run=False,
+    progress=None,
+):
+    """Writes a checkpoint in which each table is two variables, its frozen and its trainable rows.
+
+        embedding [12, 4]         ->   embedding [10, 4], embedding_new_rows [2, 4]
+        embedding/Adam [12, 4]    ->   embedding/Adam [10, 4], embedding_new_rows/Adam [2, 4]
+
+    It opens in code that uses `tf1_embed.get_grown_table`, or `get_row_split_table` if the rows are
+    given as `trainable_rows`; the variable is then called `embedding_trainable_rows`. Such code has
+    no slots of frozen rows and ignores those in the checkpoint; `merge_checkpoint` takes them back.
+    All other variables pass through bit for bit.
+
+    Args:
+      checkpoint: string, a checkpoint prefix on a local disk, or a folder, whose latest is taken.
+        It is not written to.
+      tables: list of strings, names or patterns (`user_*`).
+      out: string, the prefix to write; its folder must exist.
+      num_old_rows: int, how many rows stay under the table's name; or give `trainable_rows`.
+      trainable_rows: `Rows` of the tables.
+      partition_strategy: "mod" or "div", needed where a table has partitions. The two variables
+        have none; a partitioned variable restores them all the same.
+      force: bool, whether a checkpoint at `out` is replaced. The input never is.
+      dry_run: bool, whether nothing is written.
+      progress: as for `merge_checkpoint`.
+
+    Returns:
+      list of `Written`, what becomes of each tensor.
+
+    Raises:
+      FileNotFoundError: if there is no such checkpoint, or no folder to write to.
+      FileExistsError: if `out` exists and not `force`, or is the input.
+      KeyError: if a name matches nothing.
+      ValueError: if one of the two parts would have no rows, or `trainable_rows` are of a table of
+        another size.
+      OSError: if the disk is full.
+      tf.errors.DataLossError: if the checkpoint is damaged.
+    """
+    if (num_old_rows is None) == (trainable_rows is None):
+        raise ValueError("give either `num_old_rows` or `trainable_rows`")
+    suffix = NEW_ROWS if trainable_rows is None else CHOSEN_ROWS
+    with CheckpointReader(checkpoint) as reader:
+        changes = {}
+        slots = find_slots(reader).values()
+        for axis in table_axes(reader, tables):
+            rows = trainable_rows
+            if rows is None:
+                if not 0 < num_old_rows < axis.size:
+                    raise ValueError(
+                        f"`num_old_rows` must be from 1 to {axis.size - 1}, since {str(axis)!r} "
+                        f"has {axis.size} rows; got {num_old_rows}"
+                    )
+                rows = Rows.range(num_old_rows, axis.size, size=axis.size)
+            if rows.size != axis.size or not 0 < rows.count < axis.size:
+                raise ValueError(
+                    f"`trainable_rows` must be some, but not all, of the {axis.size} rows of "
+                    f"{str(axis)!r}; got {rows!r}"
+                )
+            new_name = trainable_name(axis.name, suffix)
+            names = {axis.name: new_name}
+            for slot in slots:
+                if slot.table == axis.name:
+                    names[slot.name] = rename_slot(slot, axis.name, new_name)
+            for name, new_name in names.items():
+                stored = StoredRows(reader, name, partition_strategy)
+                changes[name] = _part(stored, ~rows, reader.shape(name))
+                changes[new_name] = _part(stored, rows)
+        return rewrite(reader, changes, out, force, dry_run, progress)
+
+
+def _part(stored, rows, old_shape=None):
+    """Returns the `Change` to some rows of a tensor."""
+    dtype, row_shape = stored.reader.dtype(stored.name), stored.reader.shape(stored.name)[1:]
+
+    def chunks():
+        for ids in rows.chunks(chunk_rows(dtype, row_shape)):
+            yield stored[ids]
+
+    return Change(dtype, (rows.count,) + row_shape, chunks, old_shape=old_shape)

@@ -1,0 +1,131 @@
+"""Compares the old rows of tables in two checkpoints, bit for bit."""
+
+from collections import namedtuple
+
+import numpy as np
+
+from tf1_embed.checkpoint.ahead import ahead
+from tf1_embed.checkpoint.growth import chunk_rows
+from tf1_embed.checkpoint.progress import Silence
+from tf1_embed.checkpoint.reader import CheckpointReader
+from tf1_embed.checkpoint.slots import find_tables, variable_name
+from tf1_embed.checkpoint.stored_rows import StoredRows
+from tf1_embed.row_bits import changed_rows, largest_difference
+from tf1_embed.rows import Rows
+from tf1_embed.vocabulary import IdMap
+
+# Ids that are listed of rows that differ.
+MAX_LISTED = 10
+
+
+class Comparison(
+    namedtuple("Comparison", "table num_rows num_changed first_ids largest_difference")
+):
+    """What became of the old rows of a table.
+
+    Attributes:
+      table: string, its name.
+      num_rows: int, how many old rows were compared.
+      num_changed: int, how many of them differ in any bit.
+      first_ids: tuple of ints, the old ids of the first of those, at most 10.
+      largest_difference: float, the largest absolute difference of two numbers; 0 if they compare
+        as equal (zeros of both signs, NaNs), infinity where one of the two is not finite.
+    """
+
+    __slots__ = ()
+
+
+def verify_checkpoint(
+    old,
+    new,
+    tables,
+    id_map=None,
+    partition_strategy=None,
+    new_partition_strategy=None,
+    progress=None,
+):
+    """Compares every old row of tables with its row in a grown checkpoint, bit for bit.
+
+    Args:
+      old: string, the prefix of the old checkpoint on a local disk, or a folder, whose latest is
+        taken.
+      new: string, likewise, the grown one. Its tables may have more rows.
+      tables: list of strings, names or patterns (`user_*`).
+      id_map: `tf1_embed.vocabulary.IdMap`, where old rows moved to; default: every id is kept.
+      partition_strategy: "mod" or "div", how lookups send ids to partitions; needed where a table
+        has more than one.
+      new_partition_strategy: string, that of the new checkpoint, if it is another.
+      progress: function of the number of bytes in all, which returns a context with a method
+        `update(num_bytes)`, such as a `tqdm`.
+
+    Returns:
+      list of `Comparison`, one a table.
+
+    Raises:
+      FileNotFoundError: if there is no such checkpoint.
+      KeyError: if one of the two lacks a table.
+      ValueError: if the new table has fewer rows, another row shape or dtype; if a strategy is
+        needed and not given.
+      tf.errors.DataLossError: if a checkpoint is damaged.
+    """
+    if isinstance(tables, str):
+        raise ValueError(f"`tables` must be a list of names, got the string {tables!r}")
+    new_strategy = new_partition_strategy or partition_strategy
+    with CheckpointReader(old) as old_reader, CheckpointReader(new) as new_reader:
+        pairs = []
+        for name in find_tables(old_reader, tables):
+            old_rows = StoredRows(old_reader, name, partition_strategy)
+            new_name = new_reader.find(variable_name(name))
+            new_rows = StoredRows(new_reader, new_name, new_strategy)
+            pairs.append((old_rows, new_rows, _check_pair(old_rows, new_rows, id_map)))
+        total = sum(old_reader.num_bytes(old_rows.name) for old_rows, _, _ in pairs)
+        with (progress or Silence)(total) as bar:
+            comparisons = [_compare(*pair, bar) for pair in pairs]
+        old_reader.check_rest()
+        new_reader.check_rest()
+    return comparisons
+
+
+def _check_pair(old_rows, new_rows, id_map):
+    """Returns the `IdMap` of the two, which keeps all ids if none is given."""
+    name = variable_name(old_rows.name)
+    if old_rows.dtype != new_rows.dtype or old_rows.shape[1:] != new_rows.shape[1:]:
+        raise ValueError(
+            f"{name!r} has rows of {old_rows.dtype} {list(old_rows.shape[1:])} in the old "
+            f"checkpoint and of {new_rows.dtype} {list(new_rows.shape[1:])} in the new one"
+        )
+    if id_map is None:
+        num_old, num_new = old_rows.shape[0], new_rows.shape[0]
+        if num_new < num_old:
+            raise ValueError(
+                f"{name!r} has {num_old} rows in the old checkpoint and only {num_new} in the new"
+            )
+        return IdMap(Rows.range(num_old, num_new, size=num_new), num_old)
+    if (id_map.num_old_rows, id_map.num_rows) != (old_rows.shape[0], new_rows.shape[0]):
+        raise ValueError(
+            f"the vocabularies are of {id_map.num_old_rows} and {id_map.num_rows} rows, but "
+            f"{name!r} has {old_rows.shape[0]} and {new_rows.shape[0]}"
+        )
+    return id_map
+
+
+def _compare(old_rows, new_rows, id_map, bar):
+    kept = ~id_map.new_rows
+    step = chunk_rows(old_rows.reader.dtype(old_rows.name), old_rows.shape[1:])
+    num_changed, first_ids, largest = 0, [], 0.0
+    # The new rows are read and checked by a second thread.
+    in_new = ahead(new_rows[index] for index in kept.chunks(step))
+    for index, new in zip(kept.chunks(step), in_new):
+        ids = np.arange(index.start, index.stop) if isinstance(index, slice) else index
+        old_ids = id_map.old_ids(ids)
+        old = old_rows[old_ids]
+        changed = changed_rows(old, new)
+        if changed.size:
+            num_changed += changed.size
+            # Under another order of ids the first ones may come late.
+            first_ids = sorted(first_ids + old_ids[changed].tolist())[:MAX_LISTED]
+            largest = max(largest, largest_difference(old[changed], new[changed]))
+        bar.update(old.nbytes)
+    return Comparison(
+        variable_name(old_rows.name), kept.count, num_changed, tuple(first_ids), largest
+    )

@@ -1,0 +1,132 @@
+"""Word vectors as text, of word2vec and of GloVe, which has no header.
+
+    2 3                 the number of rows and the dim
+    the 0.25 -1 0.5
+    of 0.125 0 2e-3
+
+Tokens with spaces are read, since GloVe's own files have some, but not written: other programs end
+a token at its first space.
+"""
+
+import numpy as np
+
+from tf1_embed.tokens import MAX_TOKEN_BYTES, Tokens, read_lines
+from tf1_embed.word_vectors.chunks import in_chunks
+from tf1_embed.word_vectors.header import MAX_DIM, parse_header
+
+# A double in full has 24 characters, and a space before it.
+_MAX_LINE_BYTES = MAX_TOKEN_BYTES + 25 * MAX_DIM
+
+_COUNT_BYTES = 1 << 20
+
+
+class TextVectors:
+    """The word vectors of a text file.
+
+    Attributes:
+      num_rows: int.
+      dim: int.
+      dtype: `np.dtype`, float32.
+    """
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, path, chunk_bytes, has_header):
+        """Reads the header, or counts the lines where there is none."""
+        self._path = path
+        self._chunk_bytes = chunk_bytes
+        self._has_header = has_header
+        _, line = next(read_lines(path, _MAX_LINE_BYTES), (1, b""))
+        if has_header:
+            # A letter, then `dim` times a space and a digit; the last row needs no line end.
+            self.num_rows, self.dim = parse_header(path, line, lambda dim: 1 + 2 * dim)
+            return
+        self.num_rows, self.dim = _count_lines(path), line.rstrip(b" ").count(b" ")
+        if not 1 <= self.dim <= MAX_DIM:
+            raise ValueError(
+                f"{path}, line 1: expected a token and 1 to {MAX_DIM} numbers, each after one "
+                f"space, got {line[:60]!r}"
+            )
+
+    def chunks(self):
+        """Yields (tokens, vectors): a list of m strings, a float32 array of shape [m, dim].
+
+        Raises:
+          ValueError: at the first row that is wrong.
+        """
+        return in_chunks(self._rows(), self.num_rows, self.dim, self._chunk_bytes)
+
+    def _rows(self):
+        lines = read_lines(self._path, _MAX_LINE_BYTES)
+        if self._has_header:
+            next(lines)
+        tokens = Tokens(self._path, "line")
+        for number, line in lines:
+            if len(tokens) == self.num_rows:
+                raise ValueError(
+                    f"{self._path}, line {number}: expected {self.num_rows} rows, got more; the "
+                    f"header is wrong"
+                )
+            token, vector = self._parse(number, line)
+            yield tokens.add(token, number), vector
+        if len(tokens) < self.num_rows:
+            raise ValueError(
+                f"{self._path}: expected {self.num_rows} rows, got {len(tokens)}; the header is "
+                f"wrong, or the file truncated"
+            )
+
+    def _parse(self, number, line):
+        # From the right, for tokens with spaces; word2vec ends its lines in a space.
+        token, *fields = line.rstrip(b" ").rsplit(b" ", self.dim)
+        try:
+            vector = _floats(fields)
+            if len(vector) == self.dim:
+                return token, vector
+            got = f"{len(vector)} of them"
+        except ValueError:
+            got = next(repr(field[:60]) for field in fields if not _is_float(field))
+        raise ValueError(
+            f"{self._path}, line {number}: expected a token and {self.dim} float32 numbers, each "
+            f"after one space, got {got}"
+        )
+
+
+def write_text(file, num_rows, dim, chunks, has_header):
+    """Writes word vectors; see `write_word_vectors`."""
+    if has_header:
+        file.write(b"%d %d\n" % (num_rows, dim))
+    # Nine digits, not the shortest that tell a float from its neighbours: most programs read a
+    # double and round it, and 7.038531e-26 would come back as a neighbour.
+    line = b"%s" + b" %.9g" * dim + b"\n"
+    for tokens, vectors in chunks:
+        for token, vector in zip(tokens, vectors):
+            file.write(line % (token, *vector.tolist()))
+
+
+def _floats(fields):
+    """Returns a float32 vector; raises a ValueError for what is no number, or too large for one."""
+    # float() is as fast as np.fromstring, which stops at a bad number and says nothing.
+    numbers = list(map(float, fields))
+    with np.errstate(over="ignore"):
+        vector = np.array(numbers, np.float32)
+    if np.isinf(vector).any() and not np.array_equal(np.isinf(vector), np.isinf(numbers)):
+        raise ValueError
+    return vector
+
+
+def _is_float(field):
+    try:
+        return bool(len(_floats([field])))
+    except ValueError:
+        return False
+
+
+def _count_lines(path):
+    count, last = 0, b"\n"
+    with open(path, "rb") as file:
+        while True:
+            block = file.read(_COUNT_BYTES)
+            if not block:
+                return count if last == b"\n" else count + 1
+            count += block.count(b"\n")
+            last = block[-1:]
