@@ -14,7 +14,7 @@ import tensorflow.compat.v1 as tf
 from tables import DTYPES, bits, counting_rows, save_checkpoint, special_rows
 
 import tf1_embed
-from tf1_embed import FrozenRowsChanged, FrozenRowsChecker, FrozenRowsHook, Rows, fingerprints
+from tf1_embed import FrozenRowsChanged, FrozenRowsChecker, FrozenRowsHook, Rows, chunks
 from tf1_embed.certificates import read_certificates
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "proof.md"
@@ -25,7 +25,7 @@ FROZEN = Rows.of([0, 1, 2, 5, 6, 9], 14)
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
     """Chunks of two rows of two float32."""
-    monkeypatch.setattr(fingerprints, "CHUNK_BYTES", 16)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 16)
 
 
 class Table:

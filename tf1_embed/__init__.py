@@ -5,24 +5,43 @@ The names are imported at their first use, so that `import tf1_embed` does not p
 
 import importlib
 
-from tf1_embed.rows import Rows
 from tf1_embed.version import __version__
 
 _MODULE_OF_NAME = {
+    "FrozenRowsChanged": "tf1_embed.frozen_bits",
+    "FrozenRowsChecker": "tf1_embed.proof",
+    "FrozenRowsHook": "tf1_embed.proof",
     "GrownTable": "tf1_embed.table",
+    "Rows": "tf1_embed.rows",
     "TrainableRowsOptimizer": "tf1_embed.optimizer",
+    "apply_delta": "tf1_embed.checkpoint.delta",
+    "audit": "tf1_embed.auditing",
+    "audit_metagraph": "tf1_embed.auditing",
+    "check_frozen_rows": "tf1_embed.proof",
     "embedding_lookup": "tf1_embed.lookup",
     "embedding_lookup_sparse": "tf1_embed.lookup",
+    "export_vectors": "tf1_embed.checkpoint.vectors",
+    "extract_delta": "tf1_embed.checkpoint.delta",
+    "fingerprint": "tf1_embed.fingerprints",
+    "fingerprint_checkpoint": "tf1_embed.fingerprints",
     "freeze_rows": "tf1_embed.gradients",
     "get_grown_table": "tf1_embed.get_table",
     "get_row_split_table": "tf1_embed.get_table",
+    "grow_checkpoint": "tf1_embed.checkpoint.grow",
+    "import_vectors": "tf1_embed.checkpoint.vectors",
     "initializers": "tf1_embed.initializers",
+    "inspect_checkpoint": "tf1_embed.checkpoint.inspect",
     "matmul": "tf1_embed.lookup",
-    "merge_checkpoint": "tf1_embed.checkpoint",
+    "merge_checkpoint": "tf1_embed.checkpoint.merge",
     "project_rows": "tf1_embed.row_ops",
+    "read_certificates": "tf1_embed.certificates",
+    "revert_delta": "tf1_embed.checkpoint.delta",
+    "split_checkpoint": "tf1_embed.checkpoint.split",
+    "summaries": "tf1_embed.tensorboard",
+    "verify_checkpoint": "tf1_embed.checkpoint.verify",
 }
 
-__all__ = ["Rows", "__version__", *_MODULE_OF_NAME]
+__all__ = ["__version__", *_MODULE_OF_NAME]
 
 
 def __getattr__(name):

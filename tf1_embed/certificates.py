@@ -9,6 +9,7 @@ import os
 import re
 from collections import namedtuple
 
+from tf1_embed.new_file import new_file
 from tf1_embed.rows import Rows
 from tf1_embed.version import __version__
 
@@ -46,9 +47,6 @@ def certificate_path(prefix):
 def write_certificates(prefix, certificates):
     """Writes certificates beside a checkpoint, whole or not at all; an older file is replaced.
 
-    The same certificates give the same bytes. The versions of tf1_embed and of TensorFlow are
-    noted.
-
     Args:
       prefix: string, the prefix of the checkpoint, or the path of the file, `<prefix>.rows.json`.
       certificates: list of `Certificate`, one a table.
@@ -60,9 +58,22 @@ def write_certificates(prefix, certificates):
       FileNotFoundError: if there is no such folder.
       ValueError: if two certificates are of one table.
     """
+    path, content = certificate_path(prefix), encode_certificates(certificates)
+    with new_file(path, force=True) as file:
+        file.write(content)
+    return path
+
+
+def encode_certificates(certificates):
+    """Returns the bytes of the file of certificates. The same certificates give the same bytes.
+
+    The versions of tf1_embed and of TensorFlow are noted.
+
+    Raises:
+      ValueError: if two certificates are of one table.
+    """
     import tensorflow.compat.v1 as tf
 
-    path = certificate_path(prefix)
     names = [each.table for each in certificates]
     if len(set(names)) < len(names):
         raise ValueError(f"`certificates` must be one a table, got {names}")
@@ -78,8 +89,7 @@ def write_certificates(prefix, certificates):
         lambda numbers: re.sub(r"\s", "", numbers.group()).replace(",", ", "),
         text,
     )
-    _write_whole(path, text + "\n")
-    return path
+    return text.encode("utf-8") + b"\n"
 
 
 def read_certificates(prefix):
@@ -166,19 +176,3 @@ def _are_pairs(value):
 
 def _invalid(path, what):
     return ValueError(f"{path!r} cannot be read as a certificate: {what}. Make it again")
-
-
-def _write_whole(path, text):
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"there is no folder {folder!r} to write the certificate to")
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)

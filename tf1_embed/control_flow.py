@@ -14,31 +14,45 @@ So the rows enter the loop or branch with one column more, whose gradient is 1 f
 
 import tensorflow.compat.v1 as tf
 
+from tf1_embed.row_ops import look_up, partitions_of
 
-def gather_named(variable, positions, preceding=None):
+
+def gather_named(variable, positions, partition_strategy=None, preceding=None):
     """Gathers rows of a variable, whose gradient will name these rows and no others.
 
     In a loop or a branch this reads the whole variable, once a step.
 
     Args:
-      variable: `tf.Variable` of shape [num_rows, dim] or [num_rows].
+      variable: `tf.Variable` of shape [num_rows, dim] or [num_rows], partitioned or not.
       positions: int32 or int64 `tf.Tensor` of shape [batch].
+      partition_strategy: "mod" or "div", how positions go to its partitions.
       preceding: `tf.Variable` of the same dtype, whose rows come before those of `variable` in
-        the count of `positions`. Both variables are copied in every step.
+        the count of `positions`, which then counts partitions one after another. Both variables
+        are copied in every step.
 
     Returns:
       `tf.Tensor` of shape [batch, dim] or [batch].
     """
-    if not _in_control_flow(variable):
-        rows = variable if preceding is None else tf.concat([preceding, variable], 0)
-        return tf.gather(rows, positions)
+    partitions = partitions_of(variable)
+    before = [] if preceding is None else partitions_of(preceding)
+    if not _in_control_flow(partitions[0]):
+        if before:
+            partitions = [tf.concat(before + partitions, 0)]
+        return look_up(partitions, positions, partition_strategy)
     row_shape = variable.shape.as_list()[1:]
     # Made outside, where the gradients of all iterations and branches meet.
     with tf.init_scope():
-        marked = _mark(tf.convert_to_tensor(variable), row_shape)
-        if preceding is not None:
-            marked = tf.concat([_add_column(tf.convert_to_tensor(preceding), tf.zeros), marked], 0)
-    return _drop_mark(tf.gather(marked, positions), row_shape)
+        marked = [_beside(each, lambda rows: _mark(rows, row_shape)) for each in partitions]
+        if before:
+            before = [_beside(each, lambda rows: _add_column(rows, tf.zeros)) for each in before]
+            marked = [tf.concat(before + marked, 0)]
+    return _drop_mark(look_up(marked, positions, partition_strategy), row_shape)
+
+
+def _beside(variable, function):
+    """Returns a function of the rows of a variable, computed on its device."""
+    with variable.graph.colocate_with(variable.op):
+        return function(tf.convert_to_tensor(variable))
 
 
 def _in_control_flow(variable):

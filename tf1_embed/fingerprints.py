@@ -8,11 +8,10 @@ import hashlib
 
 import numpy as np
 
-from tf1_embed.partitions import Partitions
+from tf1_embed.checkpoint.stored_rows import StoredRows
+from tf1_embed.chunks import rows_in_chunk
+from tf1_embed.row_bits import as_bytes
 from tf1_embed.rows import Rows
-
-# Bytes of rows that are in memory, or on their way through a session, at one time.
-CHUNK_BYTES = 4 << 20
 
 
 def fingerprint(values, rows=None, session=None, partition_strategy=None):
@@ -61,7 +60,7 @@ def fingerprint(values, rows=None, session=None, partition_strategy=None):
       >>> digest == hashlib.sha256(line + old.tobytes()).hexdigest()
       True
     """
-    if not isinstance(values, (np.ndarray, CheckpointTable)):
+    if not isinstance(values, (np.ndarray, StoredRows)):
         values, rows = _readable(values, rows, session, partition_strategy)
     dtype, shape = values.dtype, tuple(values.shape)
     check_rows("values", shape, dtype, rows)
@@ -80,9 +79,8 @@ def fingerprint_checkpoint(checkpoint, name, rows=None, partition_strategy=None)
       checkpoint: string, a checkpoint prefix, or a folder, whose latest checkpoint is taken.
       name: string, the table's name.
       rows: `Rows` of the table, of any size that it had or has; default: all.
-      partition_strategy: "mod" for a table that was saved in partitions to which lookups send ids
-        by "mod". A checkpoint has one partition after the other, which under "div" is the order of
-        the ids.
+      partition_strategy: "mod" or "div", how lookups send ids to the partitions of a table that was
+        saved in more than one.
 
     Returns:
       string of 64 hexadecimal digits.
@@ -93,11 +91,11 @@ def fingerprint_checkpoint(checkpoint, name, rows=None, partition_strategy=None)
       ValueError: if the table lacks some of `rows`.
       tf.errors.DataLossError: if the checkpoint is damaged.
     """
-    # Imported here: other modules of the checkpoint package are above this one.
+    # Imported here: fingerprints of arrays do without TensorFlow.
     from tf1_embed.checkpoint.reader import CheckpointReader
 
     with CheckpointReader(checkpoint) as reader:
-        digest = fingerprint(CheckpointTable(reader, name, partition_strategy), rows)
+        digest = fingerprint(StoredRows(reader, reader.find(name), partition_strategy), rows)
         reader.check_rest()
         return digest
 
@@ -119,47 +117,6 @@ class Digest:
     def hexdigest(self):
         """Returns the fingerprint as a string of 64 hexadecimal digits."""
         return self._sha256.hexdigest()
-
-
-class CheckpointTable:
-    """A table of a checkpoint, indexed as an array is, by what `Rows.chunks` yields.
-
-    Attributes:
-      shape: tuple of ints.
-      dtype: `np.dtype`.
-    """
-
-    def __init__(self, reader, name, partition_strategy=None):
-        """Takes a `CheckpointReader`, and else the arguments of `fingerprint_checkpoint`."""
-        self._reader, self._name = reader, reader.find(name)
-        self.shape = tuple(reader.shape(self._name))
-        self.dtype = np.dtype(reader.dtype(self._name).as_numpy_dtype)
-        self._partitions = Partitions(tuple(reader.partitions(self._name)), partition_strategy)
-
-    def __getitem__(self, index):
-        if self._partitions.strategy == "mod":
-            index = self._partitions.places(ids_of(index))
-        if isinstance(index, slice):
-            return self._reader.rows(self._name, index.start, index.stop)
-        return self._reader.take(self._name, index)
-
-
-def ids_of(index):
-    """Returns the ids of an index that `Rows.chunks` yields, an int64 array."""
-    return np.arange(index.start, index.stop) if isinstance(index, slice) else index
-
-
-def as_bytes(rows):
-    """Returns the bytes of an array as it lies in memory, uint8 of shape [num_bytes]."""
-    # Not its buffer: bfloat16 has none.
-    return np.ascontiguousarray(rows).reshape(-1).view(np.uint8)
-
-
-def rows_in_chunk(dtype, row_shape):
-    """Returns how many rows are read at one time, an int."""
-    # An id takes 8 bytes, whatever its row takes.
-    row_bytes = int(np.prod(row_shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-    return max(1, CHUNK_BYTES // max(row_bytes, 8))
 
 
 def check_rows(argument, shape, dtype, rows):

@@ -7,17 +7,12 @@ import tensorflow.compat.v1 as tf
 
 from tf1_embed.certificates import Certificate
 from tf1_embed.checkpoint.reader import CheckpointReader
-from tf1_embed.fingerprints import (
-    CheckpointTable,
-    Digest,
-    as_bytes,
-    check_rows,
-    fingerprint_checkpoint,
-    ids_of,
-    rows_in_chunk,
-)
+from tf1_embed.checkpoint.stored_rows import StoredRows
+from tf1_embed.chunks import ids_of, rows_in_chunk
+from tf1_embed.fingerprints import Digest, check_rows, fingerprint_checkpoint
 from tf1_embed.live_rows import LiveRows
 from tf1_embed.old_rows import find_checkpoint
+from tf1_embed.row_bits import as_bytes, largest_difference
 from tf1_embed.tensorboard import record_changed_rows
 
 # How many of the rows that changed are named.
@@ -157,7 +152,7 @@ class FrozenBits:
         if checkpoint is None or not tf.gfile.Exists(f"{checkpoint}.index"):
             return None
         with CheckpointReader(checkpoint) as reader:
-            old = CheckpointTable(reader, self.name, self._live.partition_strategy)
+            old = StoredRows(reader, reader.find(self.name), self._live.partition_strategy)
             return self._find_change(session, lambda index, _: as_bytes(old[index]))
 
     def _find_change(self, session, read_old):
@@ -178,7 +173,7 @@ class FrozenBits:
             old = old_bytes.view(new.dtype).reshape(new.shape)
             ids += ids_of(index)[changed][: _NUM_NAMED - len(ids)].tolist()
             count += int(changed.sum())
-            largest = max(largest, _largest_difference(old[changed], new[changed]))
+            largest = max(largest, largest_difference(old[changed], new[changed]))
         return (ids, count, largest) if count else None
 
     def _report(self, session, change):
@@ -207,14 +202,3 @@ class FrozenBits:
             change,
             step,
         )
-
-
-def _largest_difference(old, new):
-    # The casts of signalling NaNs would warn.
-    with np.errstate(all="ignore"):
-        old, new = old.astype(np.float64), new.astype(np.float64)
-        differ = (old != new) & ~(np.isnan(old) & np.isnan(new))
-        differences = np.abs(new - old)[differ]
-    # A number that became NaN, or was one.
-    differences[np.isnan(differences)] = np.inf
-    return float(differences.max()) if differences.size else 0.0

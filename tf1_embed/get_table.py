@@ -3,8 +3,10 @@
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from tf1_embed import initializers
+from tf1_embed import initial_values, initializers
 from tf1_embed import old_rows as sources
+from tf1_embed.partitions import STRATEGIES, Partitions
+from tf1_embed.row_ops import partitions_of
 from tf1_embed.rows import Rows
 from tf1_embed.table import GrownTable
 
@@ -21,6 +23,8 @@ def get_grown_table(
     constraint=None,
     collections=None,
     use_resource=None,
+    partitioner=None,
+    partition_strategy="mod",
 ):
     """Gets a trained table with new rows appended, of which only the new rows train.
 
@@ -91,12 +95,15 @@ def get_grown_table(
         name,
         f"{name}_new_rows",
         source,
+        old_rows,
         Rows.range(num_old_rows, num_rows, size=num_rows),
         initializer,
         regularizer=regularizer,
         constraint=constraint,
         collections=collections,
         use_resource=use_resource,
+        partitioner=partitioner,
+        partition_strategy=partition_strategy,
     )
 
 
@@ -111,6 +118,8 @@ def get_row_split_table(
     constraint=None,
     collections=None,
     use_resource=None,
+    partitioner=None,
+    partition_strategy="mod",
 ):
     """Gets a trained table of which only chosen rows train, starting from their old values.
 
@@ -165,31 +174,16 @@ def get_row_split_table(
         name,
         f"{name}_trainable_rows",
         source,
+        old_rows,
         trainable_rows,
         own_rows,
         regularizer=regularizer,
         constraint=constraint,
         collections=collections,
         use_resource=use_resource,
+        partitioner=partitioner,
+        partition_strategy=partition_strategy,
     )
-
-
-class _InitializedRows:
-    """What an initializer of new rows sees of the old ones."""
-
-    def __init__(self, variable):
-        self.name = variable.op.name
-        self.num_rows = variable.shape.as_list()[0]
-        self._variable = variable
-        self._value = None
-
-    def gather(self, ids):
-        # The value shares the variable's buffer. It is taken once, outside of any loop, since a
-        # loop of control flow v1 drops control dependencies on what stands outside.
-        if self._value is None:
-            with tf.init_scope(), tf.control_dependencies([self._variable.initializer]):
-                self._value = sources.read_variable(self._variable)
-        return tf.gather(self._value, ids)
 
 
 def _source(name, checkpoint, checkpoint_name, old_rows, dtype):
@@ -199,15 +193,8 @@ def _source(name, checkpoint, checkpoint_name, old_rows, dtype):
             "expected exactly one of `checkpoint` and `old_rows`, got "
             + ("neither" if checkpoint is None else "both")
         )
-    scope = tf.get_variable_scope()
-    if scope.partitioner is not None:
-        raise ValueError(
-            f"variable scope {scope.name!r} has a partitioner, and the table {name!r} cannot be "
-            f"partitioned yet. Make it in a scope without one: tf.variable_scope(..., "
-            f"partitioner=None) does not suffice, since it inherits; use tf.get_variable_scope()"
-            f".set_partitioner(None)"
-        )
     if checkpoint is not None:
+        scope = tf.get_variable_scope()
         full_name = f"{scope.name}/{name}" if scope.name else name
         try:
             source = sources.CheckpointRows(checkpoint, checkpoint_name or full_name)
@@ -238,30 +225,54 @@ def _source(name, checkpoint, checkpoint_name, old_rows, dtype):
     return source
 
 
-def _get_table(name, trainable_name, source, trainable_rows, initializer, **variable_kwargs):
+def _get_table(
+    name, trainable_name, source, old_rows, trainable_rows, initializer, **variable_kwargs
+):
     regularizer = variable_kwargs.pop("regularizer")
     constraint = variable_kwargs.pop("constraint")
-    frozen = _get_variable(
+    partitioner = variable_kwargs.pop("partitioner") or tf.get_variable_scope().partitioner
+    strategy = variable_kwargs.pop("partition_strategy")
+    if strategy not in STRATEGIES:
+        raise ValueError(f"`partition_strategy` must be one of {STRATEGIES}, got {strategy!r}")
+
+    def get(name, shape, make_initializer, **kwargs):
+        partitions = Partitions((shape[0],), strategy)
+        if partitioner is not None:
+            count = _num_partitions(partitioner, shape, source.dtype)
+            partitions = Partitions.even(shape[0], count, strategy)
+            kwargs["partitioner"] = tf.fixed_size_partitioner(count)
+        kwargs["initializer"] = make_initializer(partitions)
+        return _get_variable(name, shape, source.dtype, **kwargs, **variable_kwargs)
+
+    frozen = get(
         name,
-        shape=source.shape,
-        dtype=source.dtype,
-        initializer=lambda shape, dtype=None, partition_info=None: source.value(),
+        source.shape,
+        lambda partitions: initial_values.of_old_rows(source, old_rows, partitions),
         trainable=False,
         # Else the scope's regularizer would add the whole old table to every step.
         regularizer=tf.no_regularizer,
-        **variable_kwargs,
     )
     shape = [trainable_rows.count] + frozen.shape.as_list()[1:]
-    trainable = _get_variable(
+    trainable = get(
         trainable_name,
-        shape=shape,
-        dtype=source.dtype,
-        initializer=_row_initializer(initializer, frozen, shape),
+        shape,
+        lambda partitions: initial_values.of_new_rows(initializer, frozen, shape, partitions),
         regularizer=regularizer,
         constraint=constraint,
-        **variable_kwargs,
     )
-    return GrownTable(frozen, trainable, trainable_rows)
+    return GrownTable(frozen, trainable, trainable_rows, strategy)
+
+
+def _num_partitions(partitioner, shape, dtype):
+    """Returns into how many partitions a partitioner cuts the rows of a variable."""
+    counts = list(partitioner(shape=tf.TensorShape(shape), dtype=dtype))
+    if any(count > 1 for count in counts[1:]):
+        raise ValueError(
+            f"`partitioner` must cut rows only, since a lookup wants them whole; for shape "
+            f"{list(shape)} it gives {counts} partitions"
+        )
+    # An empty partition is one that lookups do not expect.
+    return max(1, min(counts[0], shape[0]))
 
 
 def _get_variable(name, shape, dtype, **kwargs):
@@ -279,42 +290,12 @@ def _get_variable(name, shape, dtype, **kwargs):
             f"variable {name!r} exists already in scope {tf.get_variable_scope().name!r}. To share "
             f"the table, use tf.variable_scope(..., reuse=True); to keep both, rename this one"
         ) from None
-    if not hasattr(variable, "initializer"):
+    if not hasattr(partitions_of(variable)[0], "initializer"):
         raise ValueError(
             f"the scope's custom getter returned {variable!r} for {name!r}; a table needs the "
             f"variable itself, so make it outside of the scope with that getter"
         )
     return variable
-
-
-def _row_initializer(initializer, frozen, shape):
-    """Returns `initializer` in the form that tf.get_variable calls."""
-    if isinstance(initializer, type):
-        initializer = initializer()
-    if isinstance(initializer, initializers.RowInitializer):
-        old_rows = _InitializedRows(frozen)
-        return lambda shape, dtype=None, partition_info=None: initializer(shape, dtype, old_rows)
-    if callable(initializer):
-        return initializer
-    if isinstance(initializer, str):
-        raise TypeError(
-            f"`initializer` must be one of tf1_embed.initializers, a TensorFlow initializer, an "
-            f"array or a tensor; got the string {initializer!r}"
-        )
-    value = initializer if sources.is_tensor(initializer) else sources.ArrayRows(initializer)
-    got = value.shape.as_list() if sources.is_tensor(initializer) else list(value.shape)
-    if got != shape:
-        raise ValueError(
-            f"`initializer` must have the shape of the new rows, {shape}, got shape {got}"
-        )
-    if value.dtype.base_dtype != frozen.dtype.base_dtype:
-        raise ValueError(
-            f"`initializer` must have the dtype of the old rows, {frozen.dtype.base_dtype.name}, "
-            f"got {value.dtype.base_dtype.name}"
-        )
-    if sources.is_tensor(initializer):
-        return lambda shape, dtype=None, partition_info=None: value
-    return lambda shape, dtype=None, partition_info=None: value.value()
 
 
 def _positive_int(argument, value):

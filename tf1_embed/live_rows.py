@@ -7,7 +7,7 @@ number of readers share them, also in a graph that was finalized since.
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from tf1_embed.fingerprints import ids_of
+from tf1_embed.chunks import ids_of
 from tf1_embed.partitions import STRATEGIES, Partitions
 from tf1_embed.rows import Rows
 

@@ -13,6 +13,7 @@ in the batches they can serve:
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.control_flow import gather_named
+from tf1_embed.row_ops import look_up, partitions_of
 from tf1_embed.table import GrownTable
 
 
@@ -47,7 +48,7 @@ def embedding_lookup(
       is_new: bool scalar tensor, for "cond": whether the batch holds new ids. Default: found from
         the ids.
       max_norm: float; if given, longer vectors are scaled down to this L2 norm.
-      partition_strategy: "mod" or "div", for a partitioned variable; a `GrownTable` ignores it.
+      partition_strategy: "mod" or "div", for a partitioned variable; a `GrownTable` has its own.
       name: string, a name for the operation.
 
     Returns:
@@ -56,7 +57,8 @@ def embedding_lookup(
 
     Raises:
       TypeError: if `ids` are not int32 or int64.
-      ValueError: if `strategy` is not one of the three, or `is_new` is given without "cond".
+      ValueError: if `strategy` is not one of the three, `is_new` is given without "cond", or
+        `partition_strategy` is "div" and the table's is "mod".
       tf.errors.InvalidArgumentError: at run time, if an id is not in the table, and under "cond" if
         the batch mixes old and new ids or is not what `is_new` says.
 
@@ -89,6 +91,7 @@ def embedding_lookup(
         raise ValueError(f"`strategy` must be one of {sorted(_STRATEGIES)}, got {strategy!r}")
     if is_new is not None and strategy != "cond":
         raise ValueError(f'`is_new` is for strategy "cond"; got it with strategy {strategy!r}')
+    _check_partition_strategy(table, partition_strategy)
     with tf.name_scope(name, "embedding_lookup", [ids]) as scope:
         ids = _valid_ids(table, ids)
         extra = {"is_new": is_new} if strategy == "cond" else {}
@@ -115,7 +118,7 @@ def embedding_lookup_sparse(
         `tf.nn.embedding_lookup_sparse`.
       sp_ids: `tf.SparseTensor` of int32 or int64 ids, of shape [batch, any].
       sp_weights: `tf.SparseTensor` of floats of the same indices, or None for weights of 1.
-      partition_strategy: "mod" or "div", for a partitioned variable; a `GrownTable` ignores it.
+      partition_strategy: "mod" or "div", for a partitioned variable; a `GrownTable` has its own.
       name: string, a name for the operation.
       combiner: "sum", "mean" (weighted), or "sqrtn" (the sum over the root of the sum of squared
         weights).
@@ -126,15 +129,13 @@ def embedding_lookup_sparse(
 
     Raises:
       TypeError: if `sp_ids` is not a `tf.SparseTensor`.
-      ValueError: if `combiner` is not one of the three.
+      ValueError: if `combiner` is not one of the three, or `partition_strategy` is "div" and the
+        table's is "mod".
       tf.errors.InvalidArgumentError: at run time, if an id is not in the table.
     """
     if isinstance(table, GrownTable):
-        if not isinstance(sp_ids, tf.SparseTensor):
-            raise TypeError(f"`sp_ids` must be a tf.SparseTensor, got {type(sp_ids).__name__}")
-        ids, positions = tf.unique(sp_ids.values)
-        table = embedding_lookup(table, ids)
-        sp_ids = tf.SparseTensor(sp_ids.indices, positions, sp_ids.dense_shape)
+        _check_sparse(sp_ids)
+        table, sp_ids = _looked_up_once(table, sp_ids, partition_strategy)
     return tf.nn.embedding_lookup_sparse(
         table,
         sp_ids,
@@ -142,6 +143,65 @@ def embedding_lookup_sparse(
         partition_strategy=partition_strategy,
         name=name,
         combiner=combiner,
+        max_norm=max_norm,
+    )
+
+
+def safe_embedding_lookup_sparse(
+    table,
+    sp_ids,
+    sp_weights=None,
+    combiner="mean",
+    default_id=None,
+    name=None,
+    partition_strategy="div",
+    max_norm=None,
+):
+    """Looks up sparse ids and combines them, without invalid ones, and with a vector for no ids.
+
+    Ids below 0 are left out, and, unless the combiner is "sum", ids whose weight is not above 0. A
+    row that then has no ids gets the vector of `default_id`, or zeros. Only the rows that are left,
+    and that of `default_id` where it is needed, have a gradient; under
+    `tf.nn.safe_embedding_lookup_sparse`, whose arguments these are, in its order, row 0 has one of
+    zeros as well wherever there are no ids.
+
+    Args:
+      table: `GrownTable` of shape [num_rows, dim]; anything else goes to
+        `tf.nn.safe_embedding_lookup_sparse`.
+      sp_ids: `tf.SparseTensor` of int32 or int64 ids, of shape [..., any]; those along the last
+        axis are combined.
+      sp_weights: `tf.SparseTensor` of floats of the same indices, or None for weights of 1.
+      combiner: as for `embedding_lookup_sparse`.
+      default_id: int, the id of rows without ids; default: none, such rows are zeros.
+      name: string, a name for the operation.
+      partition_strategy: "mod" or "div", for a partitioned variable; a `GrownTable` has its own.
+      max_norm: as for `embedding_lookup_sparse`.
+
+    Returns:
+      `tf.Tensor` of shape [..., dim].
+
+    Raises:
+      TypeError: if `sp_ids` is not a `tf.SparseTensor`.
+      ValueError: as for `embedding_lookup_sparse`.
+      tf.errors.InvalidArgumentError: at run time, if an id is beyond the table.
+    """
+    if isinstance(table, GrownTable):
+        _check_sparse(sp_ids)
+        with tf.name_scope("valid_ids"):
+            sp_ids, sp_weights = _valid_sparse(sp_ids, sp_weights, combiner, default_id)
+            # The row of zeros is for rows without ids: TensorFlow takes the first one, then clears.
+            table, sp_ids = _looked_up_once(table, sp_ids, partition_strategy)
+            table = tf.pad(table, [[1, 0], [0, 0]])
+            sp_ids = tf.SparseTensor(sp_ids.indices, sp_ids.values + 1, sp_ids.dense_shape)
+        default_id = None
+    return tf.nn.safe_embedding_lookup_sparse(
+        table,
+        sp_ids,
+        sp_weights,
+        combiner=combiner,
+        default_id=default_id,
+        name=name,
+        partition_strategy=partition_strategy,
         max_norm=max_norm,
     )
 
@@ -172,15 +232,48 @@ def matmul(x, table, name=None):
             )
         x = tf.convert_to_tensor(x, table.dtype)
         flat = tf.reshape(x, [-1, table.shape[1]])
-        logits = tf.concat(
-            [tf.matmul(flat, each, transpose_b=True) for each in (table.frozen, table.trainable)], 1
-        )
-        if logits.shape.as_list()[1] != table.shape[0]:
-            every_id = tf.range(tf.constant(table.shape[0], tf.int64))
-            logits = tf.gather(logits, table.indices_in_both(every_id), axis=1)
+        logits = tf.concat([_matmul(flat, each) for each in table.partitions()], 1)
+        if not table.in_order:
+            logits = tf.gather(logits, table.every_index(), axis=1)
         logits = tf.reshape(logits, tf.concat([tf.shape(x)[:-1], [table.shape[0]]], 0))
         logits.set_shape(x.shape[:-1].concatenate(table.shape[0]))
         return tf.identity(logits, name=scope)
+
+
+def _matmul(x, variable):
+    with tf.get_default_graph().colocate_with(variable.op):
+        return tf.matmul(x, variable, transpose_b=True)
+
+
+def _check_sparse(sp_ids):
+    if not isinstance(sp_ids, tf.SparseTensor):
+        raise TypeError(f"`sp_ids` must be a tf.SparseTensor, got {type(sp_ids).__name__}")
+
+
+def _looked_up_once(table, sp_ids, partition_strategy):
+    """Returns the vectors of the ids, each once, [any, dim], and where in these each id is."""
+    ids, positions = tf.unique(sp_ids.values)
+    vectors = embedding_lookup(table, ids, partition_strategy=partition_strategy)
+    return vectors, tf.SparseTensor(sp_ids.indices, positions, sp_ids.dense_shape)
+
+
+def _valid_sparse(sp_ids, sp_weights, combiner, default_id):
+    """Returns the ids and weights that count; `default_id`, if given, where there are none."""
+    is_valid = sp_ids.values >= 0
+    if sp_weights is not None and combiner != "sum":
+        is_valid = tf.logical_and(is_valid, sp_weights.values > 0)
+    sparse = [each and tf.sparse_retain(each, is_valid) for each in (sp_ids, sp_weights)]
+    return sparse
+
+
+def _check_partition_strategy(table, partition_strategy):
+    # The other way round it is the default that is given, so nothing is known.
+    if (table.partition_strategy, partition_strategy) == ("mod", "div"):
+        raise ValueError(
+            f'`partition_strategy` is "div", but the ids of table {table.name!r} go to its '
+            f'partitions by "mod". Give get_grown_table the strategy of the trained model\'s '
+            f'lookups: "div" if they were as this one, else give "mod" here'
+        )
 
 
 def _valid_ids(table, ids):
@@ -206,15 +299,15 @@ def _partition(table, ids):
     """Sends each id to its own variable and puts the vectors back in order."""
     if ids.shape.num_elements() == 0:
         # Where 1.15 can fold a stitch of nothing, it takes it for one row.
-        return gather_named(table.trainable, ids)
+        return _gather_trainable(table, ids)
     is_new = tf.cast(table.trainable_rows.contains(ids), tf.int32)
     old_ids, new_ids = tf.dynamic_partition(ids, is_new, 2)
     old_places, new_places = tf.dynamic_partition(tf.range(tf.size(ids)), is_new, 2)
     return tf.dynamic_stitch(
         [old_places, new_places],
         [
-            tf.gather(table.frozen, old_ids),
-            gather_named(table.trainable, table.trainable_rows.position(new_ids)),
+            _gather_frozen(table, old_ids),
+            _gather_trainable(table, table.trainable_rows.position(new_ids)),
         ],
     )
 
@@ -240,13 +333,21 @@ def _cond(table, ids, is_new):
     positions = tf.cond(
         is_new, lambda: table.trainable_rows.position(ids), lambda: tf.zeros([0], ids.dtype)
     )
-    new_vectors = gather_named(table.trainable, positions)
-    return tf.cond(is_new, lambda: new_vectors, lambda: tf.gather(table.frozen, ids))
+    new_vectors = _gather_trainable(table, positions)
+    return tf.cond(is_new, lambda: new_vectors, lambda: _gather_frozen(table, ids))
 
 
 def _concat(table, ids):
     """Copies both variables into one tensor, in every step, and looks the ids up there."""
     return gather_named(table.trainable, table.indices_in_both(ids), preceding=table.frozen)
+
+
+def _gather_frozen(table, ids):
+    return look_up(partitions_of(table.frozen), ids, table.partition_strategy)
+
+
+def _gather_trainable(table, positions):
+    return gather_named(table.trainable, positions, table.partition_strategy)
 
 
 _STRATEGIES = {"partition": _partition, "cond": _cond, "concat": _concat}

@@ -25,6 +25,7 @@ def changed_rows(old, new):
     """
     num_rows = len(old)
     old, new = as_bytes(old), as_bytes(new)
+    # By eight bytes at a time, which nearly always settles it.
     if np.array_equal(_words(old), _words(new)):
         return np.zeros(0, np.int64)
     return np.flatnonzero((old != new).reshape(num_rows, -1).any(axis=1))

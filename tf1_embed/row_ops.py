@@ -1,4 +1,4 @@
-"""Reads and writes chosen rows of a variable in place, whatever else it holds."""
+"""Reads and writes rows of a variable in place, partitioned or not, whatever else it holds."""
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -53,6 +53,35 @@ def project_rows(variable, rows, projection, name=None):
 def is_ref(variable):
     """Tells a ref variable, the default of TF 1, from a resource variable."""
     return not hasattr(variable, "handle")
+
+
+def partitions_of(variable):
+    """Returns the list of the partitions of a partitioned variable; of any other [variable]."""
+    return list(variable) if hasattr(variable, "_get_variable_list") else [variable]
+
+
+def full_name(variable):
+    """Returns a variable's full name, that of the whole for a partitioned one."""
+    return variable.name if hasattr(variable, "_get_variable_list") else variable.op.name
+
+
+def look_up(partitions, ids, partition_strategy=None):
+    """Gathers the rows of ids beside the partition they are in, so that they alone leave its device.
+
+    Args:
+      partitions: list of `tf.Variable` or `tf.Tensor` of shape [rows of the partition, ...].
+      ids: int32 or int64 of shape [batch], each in [0, rows of all partitions).
+      partition_strategy: "mod" or "div", needed where there is more than one partition.
+
+    Returns:
+      `tf.Tensor` of shape [batch, ...].
+    """
+    ids = tf.convert_to_tensor(ids)
+    # Where 1.15 can fold a stitch of nothing, it takes it for one row.
+    if len(partitions) > 1 and ids.shape.num_elements() != 0:
+        return tf.nn.embedding_lookup(partitions, ids, partition_strategy)
+    with tf.get_default_graph().colocate_with(partitions[0].op):
+        return tf.gather(partitions[0], ids)
 
 
 def gather_rows(variable, rows, axis=0):

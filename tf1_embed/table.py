@@ -1,9 +1,10 @@
 """A table of frozen and trainable rows: two variables, and the ids that join them."""
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from tf1_embed import raw_ops, train_ops
-from tf1_embed.row_ops import is_ref
+from tf1_embed.row_ops import full_name, is_ref, partitions_of
 
 
 class GrownTable:
@@ -14,8 +15,12 @@ class GrownTable:
     Attributes:
       name: string, the table's full name, which is that of the frozen variable.
       frozen: `tf.Variable`, not trainable, the old rows, [num_old_rows, dim]. In a row-split table
-        it has the shape of the whole table.
-      trainable: `tf.Variable`, the rows that train, [num_new_rows, dim].
+        it has the shape of the whole table. A partitioned variable if the table has a partitioner;
+        `list(table.frozen)` are its partitions.
+      trainable: `tf.Variable`, the rows that train, [num_new_rows, dim]. A partitioned variable as
+        well; `var_list` of an optimizer then takes `list(table.trainable)`.
+      partition_strategy: "mod" or "div", how the ids of the old rows, and the positions of the
+        others in `trainable_rows`, go to partitions; None if neither variable has more than one.
       trainable_rows: `Rows`, which ids of the table they are.
       num_old_rows: int, the number of frozen rows.
       num_new_rows: int, the number of trainable rows.
@@ -23,9 +28,11 @@ class GrownTable:
       dtype: `tf.DType`.
     """
 
-    def __init__(self, frozen, trainable, trainable_rows):
+    def __init__(self, frozen, trainable, trainable_rows, partition_strategy=None):
         """Joins two variables; use `get_grown_table` or `get_row_split_table`."""
-        self.name = frozen.op.name
+        partitions = partitions_of(frozen) + partitions_of(trainable)
+        self.name = full_name(frozen)
+        self.partition_strategy = partition_strategy if len(partitions) > 2 else None
         self.frozen = frozen
         self.trainable = trainable
         self.trainable_rows = trainable_rows
@@ -34,7 +41,7 @@ class GrownTable:
         self.shape = (trainable_rows.size,) + tuple(frozen.shape.as_list()[1:])
         self.dtype = frozen.dtype.base_dtype
         # Made now: after a restore the graph may be finalized.
-        self._run_time_shapes = {each: _run_time_shape(each) for each in (frozen, trainable)}
+        self._run_time_shapes = {each: _run_time_shape(each) for each in partitions}
 
     def read(self, name=None):
         """Returns the whole table as one tensor.
@@ -48,22 +55,36 @@ class GrownTable:
           `tf.Tensor` of the table's shape and dtype.
         """
         with tf.name_scope(name, "read_table"):
-            both = tf.concat([self.frozen, self.trainable], axis=0)
-            return both if self._is_grown else tf.gather(both, self._all_indices())
+            both = tf.concat(self.partitions(), axis=0)
+            return both if self.in_order else tf.gather(both, self.every_index())
+
+    def partitions(self):
+        """Returns the partitions of `frozen`, then those of `trainable`, a list of variables."""
+        return partitions_of(self.frozen) + partitions_of(self.trainable)
+
+    @property
+    def in_order(self):
+        """Whether row i of `partitions()`, one after another, is that of id i."""
+        return self._is_grown and self.partition_strategy != "mod"
 
     def indices_in_both(self, ids):
-        """Returns where in the concatenation of `frozen` and `trainable` each id has its row.
+        """Returns where in the concatenation of `partitions()` each id has its row.
 
         Args:
           ids: int32 or int64 `tf.Tensor` of any shape, each in [0, num_rows).
 
         Returns:
-          `tf.Tensor` of the shape and dtype of `ids`; `ids` themselves in a grown table.
+          `tf.Tensor` of the shape and dtype of `ids`; `ids` themselves if they are in order.
         """
-        if self._is_grown:
+        if self.in_order:
             return ids
-        appended = self.trainable_rows.position(ids) + self.frozen.shape.as_list()[0]
-        return tf.where(self.trainable_rows.contains(ids), appended, ids)
+        position = self._place(self.trainable, self.trainable_rows.position(ids))
+        appended = position + self.frozen.shape.as_list()[0]
+        return tf.where(self.trainable_rows.contains(ids), appended, self._place(self.frozen, ids))
+
+    def every_index(self):
+        """Returns `indices_in_both` of all ids, int64 of shape [num_rows]."""
+        return self.indices_in_both(tf.range(tf.constant(self.shape[0], tf.int64)))
 
     def check_restored(self, session):
         """Checks that a restore gave the variables the values of a table of this shape.
@@ -103,21 +124,29 @@ class GrownTable:
             that underflows to zero in the table's dtype.
         """
         operations = train_ops.operations_under(train_op)
-        if not any(train_ops.may_write(operation, self.trainable) for operation in operations):
+        trainable = partitions_of(self.trainable)
+        if not any(
+            train_ops.may_write(operation, each) for operation in operations for each in trainable
+        ):
             raise ValueError(
-                f"`train_op` never changes {self.trainable.op.name!r}: the loss does not depend on "
+                f"`train_op` never changes {trainable[0].op.name!r}: the loss does not depend on "
                 f"the new rows, or `var_list` leaves them out. Look ids up with "
                 f"tf1_embed.embedding_lookup(table, ids) and build the loss from what it returns"
             )
-        train_ops.check_precision(operations, self.frozen)
+        train_ops.check_precision(operations, partitions_of(self.frozen)[0])
 
     @property
     def _is_grown(self):
         """Whether the trainable rows follow the frozen ones, rather than stand in for some."""
         return self.frozen.shape.as_list()[0] == self.num_old_rows
 
-    def _all_indices(self):
-        return self.indices_in_both(tf.range(tf.constant(self.shape[0], tf.int64)))
+    def _place(self, variable, positions):
+        """Returns where in the concatenation of its partitions each position has its row."""
+        sizes = [each.shape.as_list()[0] for each in partitions_of(variable)]
+        if self.partition_strategy != "mod" or len(sizes) == 1:
+            return positions
+        starts = tf.constant(np.cumsum(sizes) - sizes, positions.dtype)
+        return tf.gather(starts, positions % len(sizes)) + positions // len(sizes)
 
     def __repr__(self):
         return (

@@ -12,6 +12,7 @@ import reprlib
 
 import numpy as np
 
+from tf1_embed.new_file import new_file
 from tf1_embed.rows import Rows
 from tf1_embed.tokens import Tokens, read_lines
 
@@ -102,6 +103,27 @@ def read_vocabulary(path):
     if not tokens:
         raise ValueError(f"{path}: expected one token a line, got an empty file")
     return list(tokens)
+
+
+def write_vocabulary(path, tokens, force=False):
+    """Writes a vocabulary file, whole or not at all.
+
+    Args:
+      path: string, on a local disk.
+      tokens: list of strings.
+      force: bool, whether a file at `path` is replaced.
+
+    Raises:
+      FileExistsError: if there is a file at `path`, without `force`.
+      FileNotFoundError: if there is no folder for it.
+      ValueError: if a token has a line break.
+    """
+    for token in tokens:
+        if "\n" in token or token.endswith("\r"):
+            raise ValueError(f"a token must be one line, got {reprlib.repr(token)}")
+    with new_file(path, force) as file:
+        for token in tokens:
+            file.write(token.encode("utf-8") + b"\n")
 
 
 def parse_reserved(text):

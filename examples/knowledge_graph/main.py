@@ -3,7 +3,6 @@
 `Growth` has the five steps, in order, each in a TensorFlow graph of its own.
 """
 
-import glob
 import os
 
 import tensorflow.compat.v1 as tf
@@ -62,9 +61,6 @@ class Growth:
         self._options = options
         self._folder = os.path.join(options.out, f"seed_{seed}")
         os.makedirs(self._folder, exist_ok=True)
-        # Of an earlier run: a merge refuses to overwrite.
-        for path in glob.glob(os.path.join(glob.escape(self._folder), "*.ckpt.*")):
-            os.remove(path)
         self.certificate = f"{self._checkpoint('grown')}.rows.json"
         self._known = self.graph.known()
         self._recipe = Recipe(
@@ -158,7 +154,10 @@ class Growth:
     def merge(self):
         """5. One table under its old name, which the model of step 1 opens, with more rows."""
         tf1_embed.merge_checkpoint(
-            self._checkpoint("grown"), tables=["entities"], out=self._checkpoint("merged")
+            self._checkpoint("grown"),
+            tables=["entities"],
+            out=self._checkpoint("merged"),
+            force=True,  # of an earlier run
         )
         self.fingerprints["merged"] = self._fingerprint("merged")
         with tf.Graph().as_default(), tf.Session() as session:

@@ -3,12 +3,19 @@
 import queue
 import threading
 
+_END = object()
+
 
 def ahead(items):
     """Yields the items of an iterable while a thread already makes the next one.
 
     Reading and checking a chunk then take place while the one before is written. An exception of
-    the iterable is raised here. At most two items are in memory besides the consumer's.
+    the iterable is raised here. At most two items are in memory besides the consumer's. A consumer
+    that may stop early closes the iterator, which ends the thread.
+
+    Example:
+      >>> list(ahead(iter("abc")))
+      ['a', 'b', 'c']
     """
     ready = queue.Queue(maxsize=1)
     abandoned = threading.Event()
@@ -18,7 +25,7 @@ def ahead(items):
             for item in items:
                 if not _put(ready, (item, None), abandoned):
                     return
-            _put(ready, (None, StopIteration()), abandoned)
+            _put(ready, (_END, None), abandoned)
         except BaseException as error:  # noqa: BLE001 it is raised where the items are used
             _put(ready, (None, error), abandoned)
 
@@ -27,10 +34,10 @@ def ahead(items):
     try:
         while True:
             item, error = ready.get()
-            if isinstance(error, StopIteration):
-                return
             if error is not None:
                 raise error
+            if item is _END:
+                return
             yield item
     finally:
         abandoned.set()

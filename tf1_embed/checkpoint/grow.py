@@ -6,7 +6,7 @@ from tf1_embed.checkpoint.reader import CheckpointReader
 from tf1_embed.checkpoint.rewrite import rewrite
 from tf1_embed.checkpoint.slots import (
     SAME_AS_TABLE,
-    check_initial_value,
+    check_slot_values,
     find_slots,
     initial_value,
     variable_name,
@@ -52,13 +52,15 @@ def grow_checkpoint(
       num_new_rows: int, the number of rows to append; or give `id_map`.
       id_map: `tf1_embed.vocabulary.IdMap` from `id_map` or `append_map` there.
       also: list of strings, other variables that have the same vocabulary: biases, or, with the
-        axis as in "projection:1", projections. `find_also` lists what may be meant.
+        axis as in "projection:1", projections. `vocabulary_axis.find_also` finds what may be
+        meant.
       initializer: values of new rows: one of `tf1_embed.initializers`, a TensorFlow initializer, an
         array, or a dict from names of variables to such. Default: `glorot_normal()` for what has
         rank 2, zeros for what has rank 1 and is in `also`.
       slot_values: dict from the last part of a slot variable's name ("Adagrad"), or its whole name,
-        to its value in new rows. Default: what TensorFlow's optimizers begin with.
-      reset_slots: bool, whether slots of old rows start anew as well.
+        to its value in new rows. Default: what TensorFlow's optimizers begin with, and a moving
+        average with the new row itself.
+      reset_slots: bool, whether slots of old rows start anew as well. Moving averages go on.
       partition_strategy: "mod" or "div", how the model's lookups send ids to partitions
         (`tf.nn.embedding_lookup` defaults to "mod", feature columns use "div"). Needed where a
         table has partitions; the number of them stays.
@@ -73,48 +75,60 @@ def grow_checkpoint(
     Raises:
       FileNotFoundError: if there is no such checkpoint, or no folder to write to.
       FileExistsError: if `out` exists and not `force`, or is the input.
-      KeyError: if a name matches nothing, or nothing of that shape.
-      ValueError: if arguments contradict the checkpoint or each other, or a slot variable's first
-        value is not known.
+      KeyError: if a name in `tables`, `also`, `initializer` or `slot_values` matches nothing.
+      TypeError: if an initializer is of no known kind.
+      ValueError: if arguments contradict the checkpoint or each other, a variable would grow twice,
+        `partition_strategy` is needed and not given, or a slot variable's first value is not known.
       OSError: if the disk is full.
       tf.errors.DataLossError: if the checkpoint is damaged.
     """
     if (num_new_rows is None) == (id_map is None):
         raise ValueError("give either `num_new_rows` or `id_map`")
     with CheckpointReader(checkpoint) as reader:
-        slots = find_slots(reader).values()
         tables, others = table_axes(reader, tables), also_axes(reader, also)
+        axes = tables + others
+        names = [axis.name for axis in axes]
+        slots = [slot for slot in find_slots(reader).values() if slot.table in names]
+        _check_once(names + [slot.name for slot in slots])
+        _check_initializer(axes, initializer)
+        check_slot_values(slots, slot_values)
         changes = {}
-        for axis in tables + others:
+        for axis in axes:
             mapping = append_map(axis.size, num_new_rows) if id_map is None else id_map
             growth = Growth(reader, axis, mapping, partition_strategy)
             is_bias = axis in others and len(reader.shape(axis.name)) == 1
             new_rows = growth.make_new_rows(_initializer_of(axis, initializer, is_bias))
             changes[axis.name] = growth.change(axis.name, new_rows)
             for slot in slots:
-                if slot.table == axis.name:
-                    changes[slot.name] = _change_of_slot(
-                        reader, growth, slot, slots, new_rows, slot_values, reset_slots
-                    )
+                # A slot variable of one number a row has nothing to a column.
+                if slot.table == axis.name and len(reader.shape(slot.name)) > axis.axis:
+                    value = initial_value(reader, slot, slot_values)
+                    if value == SAME_AS_TABLE:
+                        change = growth.change(slot.name, new_rows, slot.source)
+                    else:
+                        old = value if reset_slots else slot.source
+                        change = growth.change(slot.name, value, old)
+                    changes[slot.name] = change
         return rewrite(reader, changes, out, force, dry_run, progress)
 
 
-def _change_of_slot(reader, growth, slot, slots, new_rows, slot_values, reset_slots):
-    value, is_given = initial_value(slot, slot_values)
-    source = slot.name
-    if reader.is_partial(slot.name):
-        kin = [each.name for each in slots if (each.table, each.kind) == (slot.table, slot.kind)]
-        source = reader.join([name for name in kin if reader.is_partial(name)])
-    if value == SAME_AS_TABLE:
-        return growth.change(slot.name, new_rows, source)
+def _check_once(names):
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(
+                f"{variable_name(name)!r} would grow twice: it is in `tables` or `also` more than "
+                f"once, or is a slot variable of what is. Name it once"
+            )
 
-    def check(rows):
-        if rows.size and not is_given:
-            check_initial_value(slot, value, rows.min())
 
-    if reset_slots:
-        return growth.change(slot.name, value, old=value)
-    return growth.change(slot.name, value, source, check=check)
+def _check_initializer(axes, initializer):
+    known = {name for axis in axes for name in (str(axis), variable_name(axis.name))}
+    for name in initializer if isinstance(initializer, dict) else ():
+        if name not in known:
+            raise KeyError(
+                f"`initializer` has {name!r}, which is none of the variables that grow: "
+                f"{', '.join(sorted(known))}"
+            )
 
 
 def _initializer_of(axis, initializer, is_bias):

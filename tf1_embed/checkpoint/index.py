@@ -10,6 +10,8 @@ the keys of slices `tensorflow/core/util/saved_tensor_slice_util.cc` and
 `tensorflow/core/lib/strings/ordered_code.cc`.
 """
 
+import functools
+import operator
 from collections import namedtuple
 
 from tf1_embed.checkpoint.sstable import (
@@ -20,11 +22,22 @@ from tf1_embed.checkpoint.sstable import (
     write_varint,
 )
 
+# Kinds of fields of a protocol buffer, and the tags of those that are read: number and kind.
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_NUM_SHARDS, _ENDIANNESS = 1 << 3 | _VARINT, 2 << 3 | _VARINT
+_DTYPE, _SHAPE, _SHARD = 1 << 3 | _VARINT, 2 << 3 | _BYTES, 3 << 3 | _VARINT
+_OFFSET, _SIZE, _CRC, _SLICE = (
+    4 << 3 | _VARINT,
+    5 << 3 | _VARINT,
+    6 << 3 | _FIXED32,
+    7 << 3 | _BYTES,
+)
+_DIM, _DIM_SIZE = 2 << 3 | _BYTES, 1 << 3 | _VARINT
+_EXTENT, _START, _LENGTH = 1 << 3 | _BYTES, 1 << 3 | _VARINT, 2 << 3 | _VARINT
+
 _HEADER_KEY = b""
 # Of one data file, little-endian, by a writer of version 1.
 _HEADER = b"\x08\x01\x1a\x02\x08\x01"
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 class Entry(namedtuple("Entry", "dtype shape shard offset size crc slices")):
@@ -43,6 +56,16 @@ class Entry(namedtuple("Entry", "dtype shape shard offset size crc slices")):
 
     __slots__ = ()
 
+    @property
+    def num_values(self):
+        """How many values are in the shape."""
+        return num_values(self.shape)
+
+
+def num_values(shape):
+    """Returns how many values a shape has. NumPy's product would overflow on a damaged one."""
+    return functools.reduce(operator.mul, shape, 1)
+
 
 def read_index(content):
     """Returns the entries of an index.
@@ -60,9 +83,9 @@ def read_index(content):
     if _HEADER_KEY not in entries:
         raise SSTableError("there is no header")
     header = dict(_fields(entries.pop(_HEADER_KEY)))
-    if header.get(2, 0) != 0:
+    if header.get(_ENDIANNESS, 0) != 0:
         raise SSTableError("the checkpoint is of a big-endian machine")
-    return {key: _read_entry(value) for key, value in entries.items()}, header.get(1, 1)
+    return {key: _read_entry(value) for key, value in entries.items()}, header.get(_NUM_SHARDS, 1)
 
 
 def write_index(entries):
@@ -90,6 +113,11 @@ def slice_key(name, extents):
     return key
 
 
+def slice_shape(extents, shape):
+    """Returns the shape of a slice of a tensor of `shape`."""
+    return tuple(dim if length is None else length for (_, length), dim in zip(extents, shape))
+
+
 def _ordered(value):
     size = (value.bit_length() + 7) // 8
     return bytes([size]) + value.to_bytes(size, "big")
@@ -105,47 +133,48 @@ def _ordered_signed(value):
 
 
 def _read_entry(data):
-    dtype, shape, shard, offset, size, crc, slices = 0, (), 0, 0, 0, 0, []
-    for number, value in _fields(data):
-        if number == 1:
-            dtype = value
-        elif number == 2:
-            shape = tuple(
-                _signed(dict(_fields(dim)).get(1, 0)) for field, dim in _fields(value) if field == 2
-            )
-        elif number == 3:
-            shard = value
-        elif number == 4:
-            offset = value
-        elif number == 5:
-            size = value
-        elif number == 6:
-            crc = value
-        elif number == 7:
-            extents = [dict(_fields(each)) for field, each in _fields(value) if field == 1]
-            slices.append(tuple((each.get(1, 0), each.get(2)) for each in extents))
-    return Entry(dtype, shape, shard, offset, size, crc, tuple(slices))
+    fields = list(_fields(data))
+    values = dict(fields)
+    dims = [dict(_fields(dim)) for tag, dim in _fields(values.get(_SHAPE, b"")) if tag == _DIM]
+    shape = tuple(dim.get(_DIM_SIZE, 0) for dim in dims)
+    slices = tuple(_read_slice(value) for tag, value in fields if tag == _SLICE)
+    # Negative numbers are encoded as those from 2**63 on.
+    if any(dim >> 63 for dim in shape):
+        raise SSTableError("a shape has a negative dim")
+    for extents in slices:
+        shape_of_slice = slice_shape(extents, shape)
+        stops = [start + length for (start, _), length in zip(extents, shape_of_slice)]
+        if len(extents) != len(shape) or any(stop > dim for stop, dim in zip(stops, shape)):
+            raise SSTableError("a slice reaches beyond the tensor's shape")
+    numbers = (values.get(tag, 0) for tag in (_SHARD, _OFFSET, _SIZE, _CRC))
+    return Entry(values.get(_DTYPE, 0), shape, *numbers, slices)
+
+
+def _read_slice(data):
+    extents = [dict(_fields(extent)) for tag, extent in _fields(data) if tag == _EXTENT]
+    return tuple((extent.get(_START, 0), extent.get(_LENGTH)) for extent in extents)
 
 
 def _write_entry(entry):
-    shape = b"".join(_message(2, _number(1, dim)) for dim in entry.shape)
-    data = _number(1, entry.dtype) + _message(2, shape)
-    data += _number(3, entry.shard) + _number(4, entry.offset) + _number(5, entry.size)
+    shape = b"".join(_message(_DIM, _number(_DIM_SIZE, dim)) for dim in entry.shape)
+    data = _number(_DTYPE, entry.dtype) + _message(_SHAPE, shape)
+    data += _number(_SHARD, entry.shard)
+    data += _number(_OFFSET, entry.offset) + _number(_SIZE, entry.size)
     if entry.crc:
-        data += bytes([6 << 3 | _FIXED32]) + entry.crc.to_bytes(4, "little")
+        data += bytes([_CRC]) + entry.crc.to_bytes(4, "little")
     for extents in entry.slices:
-        data += _message(7, b"".join(_message(1, _write_extent(*each)) for each in extents))
+        data += _message(_SLICE, b"".join(_message(_EXTENT, _write_extent(*e)) for e in extents))
     return data
 
 
 def _write_extent(start, length):
     # A length that is left out is the whole axis, so a length of 0 is not.
-    length = b"" if length is None else b"\x10" + write_varint(length)
-    return _number(1, start) + length
+    length = b"" if length is None else bytes([_LENGTH]) + write_varint(length)
+    return _number(_START, start) + length
 
 
 def _fields(data):
-    """Yields the number and the value of each field of a protocol buffer."""
+    """Yields the tag and the value of each field of a protocol buffer."""
     position = 0
     while position < len(data):
         tag, position = read_varint(data, position)
@@ -165,17 +194,13 @@ def _fields(data):
             position += size
             if kind != _BYTES:
                 value = int.from_bytes(value, "little")
-        yield tag >> 3, value
+        yield tag, value
 
 
-def _signed(value):
-    return value - (1 << 64) if value >> 63 else value
-
-
-def _number(field, value):
+def _number(tag, value):
     # As TensorFlow does, zeros are left out.
-    return bytes([field << 3 | _VARINT]) + write_varint(value) if value else b""
+    return bytes([tag]) + write_varint(value) if value else b""
 
 
-def _message(field, content):
-    return bytes([field << 3 | _BYTES]) + write_varint(len(content)) + content
+def _message(tag, content):
+    return bytes([tag]) + write_varint(len(content)) + content

@@ -3,7 +3,13 @@
 from tf1_embed.checkpoint.growth import Growth
 from tf1_embed.checkpoint.reader import CheckpointReader
 from tf1_embed.checkpoint.rewrite import rewrite
-from tf1_embed.checkpoint.slots import SAME_AS_TABLE, find_slots, initial_value, variable_name
+from tf1_embed.checkpoint.slots import (
+    SAME_AS_TABLE,
+    check_slot_values,
+    find_slots,
+    initial_value,
+    variable_name,
+)
 from tf1_embed.checkpoint.split_table import (
     CHOSEN_ROWS,
     NEW_ROWS,
@@ -42,9 +48,11 @@ def merge_checkpoint(
       tables: list of strings, the full names of the grown tables, or patterns (`user_*`).
       out: string, the prefix to write; its folder must exist.
       trainable_rows: `Rows` of the tables, or a dict from table names to them, for tables of
-        `get_row_split_table`: the checkpoint does not say which rows these are.
+        `get_row_split_table`: the checkpoint does not say which rows these are. Such a table keeps
+        its size.
       slot_values: dict from the last part of a slot variable's name ("Adagrad"), or its whole name,
-        to its value in frozen rows. Default: what TensorFlow's optimizers begin with.
+        to its value in frozen rows. Default: what TensorFlow's optimizers begin with, and a moving
+        average with the frozen row itself.
       partition_strategy: "mod" or "div", needed where a table has partitions; the merged table has
         as many.
       force: bool, whether a checkpoint at `out` is replaced. The input never is.
@@ -58,47 +66,45 @@ def merge_checkpoint(
     Raises:
       FileNotFoundError: if there is no such checkpoint, or no folder to write to.
       FileExistsError: if `out` exists and not `force`, or is the input.
-      KeyError: if the checkpoint does not hold both variables of a table.
-      ValueError: if `tables` is a string, a table is row-split and its rows are not given, the two
-        variables' dims or dtypes differ, or a slot variable's first value is not known.
+      KeyError: if the checkpoint does not hold both variables of a table, or a name in
+        `trainable_rows` or `slot_values` matches nothing.
+      ValueError: if `tables` is a string or empty, a table is row-split and its rows are not given,
+        or are given and others, the two variables' dims or dtypes differ, `partition_strategy` is
+        needed and not given, or a slot variable's first value is not known.
       OSError: if the disk is full.
       tf.errors.DataLossError: if the checkpoint is damaged.
     """
     with CheckpointReader(checkpoint) as reader:
+        axes = _tables_without_parts(reader, tables)
+        _check_names(axes, trainable_rows)
+        new_names = {axis.name: _find_trainable(reader, axis) for axis in axes}
+        parts = {*new_names, *new_names.values()}
+        slots = [slot for slot in find_slots(reader).values() if slot.table in parts]
+        check_slot_values(slots, slot_values)
         changes = {}
-        slots = find_slots(reader).values()
-        for axis in _tables_without_parts(reader, tables):
-            rows = trainable_rows
-            if isinstance(trainable_rows, dict):
-                rows = trainable_rows.get(str(axis))
-            name, new_name = axis.name, _trainable_name(reader, axis, rows)
-            new_rows = StoredRows(reader, new_name, partition_strategy)
-            num_new_rows = reader.shape(new_name)[0]
-            if rows is None:
-                id_map = append_map(axis.size, num_new_rows)
-            else:
-                id_map = IdMap(rows, axis.size)
-            if id_map.new_rows.count != num_new_rows or id_map.num_rows != axis.size + num_new_rows:
-                raise ValueError(
-                    f"`trainable_rows` of {str(axis)!r} must be {num_new_rows} of "
-                    f"{axis.size + num_new_rows} rows, got {rows!r}"
-                )
+        for axis in axes:
+            name, new_name = axis.name, new_names[axis.name]
+            id_map = _id_map(reader, axis, new_name, trainable_rows)
             growth = Growth(reader, axis, id_map, partition_strategy)
+            new_rows = StoredRows(reader, new_name, partition_strategy)
             changes[name] = growth.change(name, new_rows)
             changes[new_name] = None
-            for slot in (each for each in slots if each.table == new_name):
-                merged = rename_slot(slot, new_name, name)
-                new = StoredRows(reader, slot.name, partition_strategy)
-                old, old_shape = merged, None
-                if merged in reader.names():
-                    old_shape = reader.shape(merged)
-                else:
-                    old, _ = initial_value(slot, slot_values)
-                    old = name if old == SAME_AS_TABLE else old
-                changes[merged] = growth.change_to(
-                    reader.dtype(slot.name), reader.shape(slot.name), old, new, None, old_shape
-                )
-                changes[slot.name] = None
+            old_slots = {slot.name: slot for slot in slots if slot.table == name}
+            new_slots = {rename_slot(slot, name): slot for slot in slots if slot.table == new_name}
+            for merged in {**old_slots, **new_slots}:
+                old_slot, new_slot = old_slots.get(merged), new_slots.get(merged)
+                slot = old_slot or new_slot
+                old, new = name, new_rows
+                if old_slot is None or new_slot is None:
+                    value = initial_value(reader, slot, slot_values)
+                    if value != SAME_AS_TABLE:
+                        old = new = value
+                if old_slot is not None:
+                    old = old_slot.source
+                if new_slot is not None:
+                    new = StoredRows(reader, new_slot.source, partition_strategy)
+                    changes[new_slot.name] = None
+                changes[merged] = growth.change(merged, new, old, like=slot.name)
         return rewrite(reader, changes, out, force, dry_run, progress)
 
 
@@ -111,18 +117,21 @@ def _tables_without_parts(reader, tables):
     return [axis for axis in axes if axis.name not in parts]
 
 
-def _trainable_name(reader, axis, rows):
-    """Returns the name of the variable of a table's trainable rows, which are of its kind."""
-    name, new_name = axis.name, trainable_name(axis.name)
-    if trainable_name(name, CHOSEN_ROWS) in reader.names():
-        new_name = trainable_name(name, CHOSEN_ROWS)
-        if rows is None:
-            raise ValueError(
-                f"{str(axis)!r} is a row-split table, and the checkpoint does not say which rows "
-                f"are in {variable_name(new_name)!r}. Give them as `trainable_rows` "
-                f"(--trainable-rows)"
+def _check_names(axes, trainable_rows):
+    known = {str(axis) for axis in axes}
+    for name in trainable_rows if isinstance(trainable_rows, dict) else ():
+        if name not in known:
+            raise KeyError(
+                f"`trainable_rows` has {name!r}, which is none of the tables: "
+                f"{', '.join(sorted(known))}"
             )
-    new_name = reader.find(new_name)
+
+
+def _find_trainable(reader, axis):
+    """Returns the name of the variable of a table's trainable rows, which are of its kind."""
+    name, new_name = axis.name, trainable_name(axis.name, CHOSEN_ROWS)
+    if new_name not in reader.names():
+        new_name = reader.find(trainable_name(name))
     shape, new_shape = reader.shape(name), reader.shape(new_name)
     if shape[1:] != new_shape[1:] or reader.dtype(name) != reader.dtype(new_name):
         raise ValueError(
@@ -131,3 +140,25 @@ def _trainable_name(reader, axis, rows):
             f"not rows of one table"
         )
     return new_name
+
+
+def _id_map(reader, axis, new_name, trainable_rows):
+    """Returns the `IdMap` to the merged table of a table and its trainable rows."""
+    num_rows = reader.shape(new_name)[0]
+    if new_name == trainable_name(axis.name):
+        return append_map(axis.size, num_rows)
+    rows = trainable_rows
+    if isinstance(rows, dict):
+        rows = rows.get(str(axis))
+    if rows is None:
+        raise ValueError(
+            f"{str(axis)!r} is a row-split table, and the checkpoint does not say which rows are "
+            f"in {variable_name(new_name)!r}. Give them as `trainable_rows` (--trainable-rows)"
+        )
+    if (rows.count, rows.size) != (num_rows, axis.size):
+        raise ValueError(
+            f"`trainable_rows` of {str(axis)!r} must be {num_rows} of {axis.size} rows, got "
+            f"{rows!r}"
+        )
+    # The table has all rows; those that train are stale in it.
+    return IdMap(rows, axis.size, (~rows).ids())

@@ -12,19 +12,28 @@ class OldRows:
     Attributes:
       name: string, the variable's name.
       num_rows: int.
+      error: exception that stopped the reading, or None. TensorFlow would raise another in its
+        place.
     """
 
     def __init__(self, name, num_rows, row_shape, dtype, read):
         """Takes `read(ids)`, which returns an array of those old rows."""
-        self.name, self.num_rows = name, num_rows
+        self.name, self.num_rows, self.error = name, num_rows, None
         self._row_shape, self._dtype, self._read = tuple(row_shape), dtype, read
 
     def gather(self, ids):
         """Returns the old rows of the given ids, a `tf.Tensor` of shape [m, ...]."""
         read = getattr(tf, "numpy_function", tf.py_func)
-        rows = read(self._read, [tf.convert_to_tensor(ids)], self._dtype)
+        rows = read(self._read_or_note, [tf.convert_to_tensor(ids)], self._dtype)
         rows.set_shape((None,) + self._row_shape)
         return rows
+
+    def _read_or_note(self, ids):
+        try:
+            return self._read(ids)
+        except Exception as error:
+            self.error = error
+            raise
 
 
 def make_new_rows(initializer, num_new_rows, old_rows, row_shape, dtype):
@@ -45,6 +54,7 @@ def make_new_rows(initializer, num_new_rows, old_rows, row_shape, dtype):
       TypeError: if the initializer is of no known kind.
       ValueError: if the values have another shape or dtype, or old rows whose statistics are needed
         hold NaN or infinity.
+      tf.errors.DataLossError: if old rows that are needed are damaged.
     """
     shape = [num_new_rows] + list(row_shape)
     if isinstance(initializer, str):
@@ -69,8 +79,12 @@ def make_new_rows(initializer, num_new_rows, old_rows, row_shape, dtype):
             values = initializer(shape, dtype=dtype)
         try:
             values = session.run(values)
-        except tf.errors.InvalidArgumentError as error:
-            raise ValueError(error.message.split(" : ")[0]) from None
+        except tf.errors.OpError as error:
+            if old_rows.error is not None:
+                raise old_rows.error from None
+            if isinstance(error, tf.errors.InvalidArgumentError):
+                raise ValueError(error.message.split(" : ")[0]) from None
+            raise
     if list(values.shape) != shape or values.dtype != dtype.as_numpy_dtype:
         raise ValueError(
             f"the initializer of {old_rows.name!r} made {values.dtype} of shape "

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.checkpoint.crc32c import crc32c, mask
-from tf1_embed.checkpoint.index import read_index, slice_key
+from tf1_embed.checkpoint.index import num_values, read_index, slice_key, slice_shape
 from tf1_embed.checkpoint.sstable import SSTableError
 from tf1_embed.old_rows import data_loss, find_checkpoint, nearest_first
 
@@ -59,8 +59,7 @@ class CheckpointReader:
                 self._parts[name] = self._parts_of(name, key, entry)
         self._names = sorted(self._parts)
         try:
-            for shard in sorted({part.entry.shard for part in self._all_parts()}):
-                self._open(shard)
+            self._open_files()
         except BaseException:
             self.close()
             raise
@@ -95,8 +94,8 @@ class CheckpointReader:
         )
 
     def dtype(self, name):
-        """Returns the `tf.DType` of a tensor."""
-        return tf.as_dtype(self.entry(name).dtype)
+        """Returns the `tf.DType` of a tensor, None if this TensorFlow does not know it."""
+        return _dtype(self.entry(name))
 
     def shape(self, name):
         """Returns the shape of a tensor, a tuple of ints."""
@@ -126,8 +125,8 @@ class CheckpointReader:
         That is how TensorFlow saves the slot variables of a partitioned variable that were made in
         a second scope: the name of each has a piece of the partition's name in it (`e/art_0/Adam`).
         """
-        count = sum(int(np.prod(part.entry.shape, dtype=np.int64)) for part in self._parts[name])
-        return count < int(np.prod(self.shape(name), dtype=np.int64))
+        count = sum(part.entry.num_values for part in self._parts[name])
+        return count < self.entry(name).num_values
 
     def join(self, names):
         """Makes a tensor that is read of the slices of several of the same shape.
@@ -159,10 +158,13 @@ class CheckpointReader:
           array of shape [stop - start, ...] and the tensor's dtype.
 
         Raises:
+          IndexError: if there are no such rows.
           tf.errors.DataLossError: if the bytes are damaged, as far as it is known by then, or the
             tensor's slices leave a hole or overlap.
         """
         shape = self.shape(name)
+        if not 0 <= start <= stop <= shape[0]:
+            raise IndexError(f"{name!r} has {shape[0]} rows, got `start` {start}, `stop` {stop}")
         self._check_coverage(name)
         dtype = np.dtype(self.dtype(name).as_numpy_dtype)
         rows = np.empty((stop - start,) + shape[1:], dtype)
@@ -191,6 +193,9 @@ class CheckpointReader:
 
         Returns:
           array of shape [m, ...] and the tensor's dtype.
+
+        Raises:
+          IndexError, tf.errors.DataLossError: as for `rows`.
         """
         ids = np.asarray(ids, np.int64)
         breaks = np.flatnonzero(np.diff(ids) != 1) + 1
@@ -229,7 +234,7 @@ class CheckpointReader:
             elif part.is_read and part.dtype == tf.string:
                 # How strings are summed up is TensorFlow's own.
                 with self._errors_of_tensorflow(part.name):
-                    tf.train.load_checkpoint(self.prefix).get_tensor(part.name)
+                    tf.train.NewCheckpointReader(self.prefix).get_tensor(part.name)
 
     def _all_parts(self):
         return (part for parts in self._parts.values() for part in parts)
@@ -247,7 +252,10 @@ class CheckpointReader:
                 key = slice_key(_encode(name), extents)
                 if key not in self._entries:
                     raise self._damaged(f"a slice of {name!r} is not in it")
-                parts.append(_Part(name, self._entries[key], extents))
+                part = _Part(name, self._entries[key], extents)
+                if part.entry[:2] != (entry.dtype, slice_shape(extents, entry.shape)):
+                    raise self._damaged(f"a slice of {name!r} has another shape or dtype than it")
+                parts.append(part)
             parts.sort(key=lambda part: part.start)
         for part in parts:
             self._check_size(part)
@@ -258,43 +266,39 @@ class CheckpointReader:
         if name in self._covered:
             return
         shape, parts = self.shape(name), self._parts[name]
-        covered = sum(int(np.prod(part.entry.shape, dtype=np.int64)) for part in parts)
-        # Of parts in order, only those may overlap that start before an earlier one stops.
-        overlap = any(
-            one.overlaps(other)
-            for number, one in enumerate(parts)
-            for other in parts[number + 1 :]
-            if other.start[0] < one.stop[0]
-        )
-        beyond = any(stop > dim for part in parts for stop, dim in zip(part.stop, shape))
-        if overlap or beyond or covered != int(np.prod(shape, dtype=np.int64)):
+        overlap = _overlap(parts)
+        # Without an overlap, as many values as the whole has are the whole.
+        if overlap or sum(part.entry.num_values for part in parts) != num_values(shape):
             problem = "overlap" if overlap else "do not cover it"
             raise self._damaged(f"the slices of {name!r}, of shape {list(shape)}, {problem}")
         self._covered.add(name)
 
     def _check_size(self, part):
         if part.has_values:
-            expected = int(np.prod(part.entry.shape, dtype=np.int64)) * part.dtype.size
+            expected = part.entry.num_values * part.dtype.size
             if part.entry.size != expected:
                 raise self._damaged(
                     f"{part.name!r} of shape {list(part.entry.shape)} needs {expected} bytes, its "
                     f"index says {part.entry.size}"
                 )
 
-    def _open(self, shard):
-        path = f"{self.prefix}.data-{shard:05d}-of-{self._num_shards:05d}"
-        parts = [part for part in self._all_parts() if part.entry.shard == shard]
-        needed = max(part.entry.offset + part.entry.size for part in parts)
-        if not os.path.isfile(path):
-            raise self._damaged(f"its data file {os.path.basename(path)} is missing")
-        present = os.path.getsize(path)
-        if present < needed:
-            raise self._damaged(
-                f"its data file {os.path.basename(path)} is truncated: its tensors need {needed} "
-                f"bytes, it has {present}"
-            )
-        # Read, not mapped: mapped pages would count as memory of this process.
-        self._files[shard] = open(path, "rb", buffering=0)
+    def _open_files(self):
+        stops = {}
+        for part in self._all_parts():
+            entry = part.entry
+            stops[entry.shard] = max(stops.get(entry.shard, 0), entry.offset + entry.size)
+        for shard, needed in sorted(stops.items()):
+            path = f"{self.prefix}.data-{shard:05d}-of-{self._num_shards:05d}"
+            if not os.path.isfile(path):
+                raise self._damaged(f"its data file {os.path.basename(path)} is missing")
+            present = os.path.getsize(path)
+            if present < needed:
+                raise self._damaged(
+                    f"its data file {os.path.basename(path)} is truncated: its tensors need "
+                    f"{needed} bytes, it has {present}"
+                )
+            # Read, not mapped: mapped pages would count as memory of this process.
+            self._files[shard] = open(path, "rb", buffering=0)
 
     def _chunks_from(self, part, offset):
         part.is_read = True
@@ -333,6 +337,24 @@ class CheckpointReader:
         return data_loss(self.prefix, what)
 
 
+def _overlap(parts):
+    """Tells whether any two of some parts, which are in order, have an element in common."""
+    for number, one in enumerate(parts):
+        for other in parts[number + 1 :]:
+            if other.start[0] >= one.stop[0]:
+                break
+            if one.overlaps(other):
+                return True
+    return False
+
+
+def _dtype(entry):
+    try:
+        return tf.as_dtype(entry.dtype)
+    except TypeError:
+        return None
+
+
 def _encode(name):
     return name.encode("utf-8", "surrogateescape")
 
@@ -353,10 +375,7 @@ class _Part:
         self.name, self.entry, self.extents = name, entry, extents
         self.start = tuple(start for start, _ in extents)
         self.stop = tuple(start + dim for start, dim in zip(self.start, entry.shape))
-        try:
-            self.dtype = tf.as_dtype(entry.dtype)
-        except TypeError:
-            self.dtype = None
+        self.dtype = _dtype(entry)
         self.has_values = self.dtype not in (None, tf.string, tf.variant, tf.resource)
         self.is_read = False
         self.summed = self.crc = 0

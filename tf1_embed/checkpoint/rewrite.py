@@ -2,8 +2,7 @@
 
 from collections import namedtuple
 
-import numpy as np
-
+from tf1_embed.checkpoint.index import num_values
 from tf1_embed.checkpoint.progress import Silence
 from tf1_embed.checkpoint.writer import CheckpointWriter
 
@@ -28,9 +27,10 @@ class Change(namedtuple("Change", "dtype shape chunks slices old_shape")):
     @property
     def num_bytes(self):
         """How many bytes the values take."""
-        num_rows = sum(stop - start for start, stop in self.slices) if self.slices else None
-        shape = self.shape if num_rows is None else (num_rows,) + self.shape[1:]
-        return int(np.prod(shape, dtype=np.int64)) * self.dtype.size
+        shape = self.shape
+        if self.slices is not None:
+            shape = (sum(stop - start for start, stop in self.slices),) + shape[1:]
+        return num_values(shape) * self.dtype.size
 
 
 class Written(namedtuple("Written", "name dtype old_shape new_shape num_bytes")):

@@ -4,6 +4,8 @@ import fnmatch
 import re
 from collections import namedtuple
 
+import numpy as np
+
 from tf1_embed.checkpoint.reader import OBJECT_SUFFIX
 
 # The initial values of the slot variables of TensorFlow's optimizers, by the last part of their
@@ -30,27 +32,36 @@ _INITIAL_VALUES = {
     "adam_v": 0.0,
     "lamb_m": 0.0,
     "lamb_v": 0.0,
-    "average": SAME_AS_TABLE,  # from here on names in object-based checkpoints
-    "accum": _ACCUMULATOR,
-    "accum_grad": 0.0,
+    "accum_grad": 0.0,  # from here on names in object-based checkpoints
+    "accum_update": 0.0,
     "accum_var": 0.0,
     "accumulator": _ACCUMULATOR,
+    "average": SAME_AS_TABLE,
+    "gradient_accumulator": 0.0,
+    "gradient_squared_accumulator": _ACCUMULATOR,
+    "linear": 0.0,
     "m": 0.0,
     "mg": 0.0,
     "momentum": 0.0,
-    "linear": 0.0,
     "v": 0.0,
     "vhat": 0.0,
 }
+# Names that optimizers use for slots of different initial values.
+_AMBIGUOUS = {
+    "accum": "0.1 of tf.train.FtrlOptimizer, 0 of tf.train.AdadeltaOptimizer",
+    "rms": "1 of tf.train.RMSPropOptimizer, 0 of Keras' RMSprop",
+}
 
 
-class Slot(namedtuple("Slot", "name table kind")):
+class Slot(namedtuple("Slot", "name table kind source")):
     """A slot variable.
 
     Attributes:
       name: string, its name in the checkpoint.
       table: string, the name in the checkpoint of the variable that it belongs to.
-      kind: string, the last part of its name, such as "Adam_1".
+      kind: string, what its name says of it, such as "Adam_1".
+      source: string, the name under which the reader reads all of its rows. It is another than
+        `name` where TensorFlow saved the slot variable's partitions under a name each.
     """
 
     __slots__ = ()
@@ -79,12 +90,13 @@ def find_slots(reader):
         shape, owner_shape = reader.shape(name), reader.shape(variables[owner])
         # Some optimizers keep one number a row. Elsewhere only the whole shape is proof.
         if shape == owner_shape or (shape[0] == owner_shape[0] and not is_elsewhere):
-            slots[name] = Slot(name, variables[owner], kind)
-    # A slot variable has none of its own: `e/Adam/average` is the second of `e`.
-    return {
-        name: slot._replace(table=slots[slot.table].table) if slot.table in slots else slot
-        for name, slot in slots.items()
-    }
+            slots[name] = Slot(name, variables[owner], kind, name)
+    for name, slot in slots.items():
+        if slot.table in slots:
+            # `e/Adam/average` is the "Adam/average" of `e`.
+            owner = slots[slot.table]
+            slots[name] = slot._replace(table=owner.table, kind=f"{owner.kind}/{slot.kind}")
+    return {name: _with_source(reader, slot, slots) for name, slot in slots.items()}
 
 
 def find_tables(reader, patterns):
@@ -99,7 +111,11 @@ def find_tables(reader, patterns):
 
     Raises:
       KeyError: if one matches nothing; the error lists what there is.
+      ValueError: if `patterns` is a string, or empty.
     """
+    if isinstance(patterns, str) or not patterns:
+        what = f"the string {patterns!r}" if patterns else "none"
+        raise ValueError(f"`tables` must be a list of names, got {what}")
     slots = find_slots(reader)
     found = []
     for pattern in patterns:
@@ -112,49 +128,62 @@ def find_tables(reader, patterns):
     return list(dict.fromkeys(found))
 
 
-def initial_value(slot, values=None):
+def initial_value(reader, slot, values=None):
     """Returns what an optimizer makes of the slots of a new row.
 
     Args:
+      reader: `CheckpointReader`.
       slot: `Slot`.
       values: dict from a kind ("Adagrad") or a name in the checkpoint to a number, for slot
         variables whose optimizer is not known, or had other settings.
 
     Returns:
-      float, or `SAME_AS_TABLE` for moving averages; and bool, whether `values` said so.
+      float, or `SAME_AS_TABLE` for moving averages.
 
     Raises:
-      ValueError: if it is not known.
+      ValueError: if it is not known, or a row has less than what accumulators begin with by
+        default.
     """
     for key in (slot.name, slot.kind):
         if key in (values or {}):
-            return float(values[key]), True
+            return float(values[key])
+    remedy = f"slot_values={{{slot.kind!r}: VALUE}} (--slot-value {slot.kind}=VALUE)"
     if slot.kind not in _INITIAL_VALUES:
+        known = f" ({_AMBIGUOUS[slot.kind]})" if slot.kind in _AMBIGUOUS else ""
         raise ValueError(
             f"what an optimizer puts into new rows of the slot variable {slot.name!r} is not "
-            f"known. Say it with slot_values={{{slot.kind!r}: 0.0}} (--slot-value {slot.kind}=0), "
-            f"or whatever its first value is"
+            f"known{known}. Say it with {remedy}"
         )
-    return _INITIAL_VALUES[slot.kind], False
+    value = _INITIAL_VALUES[slot.kind]
+    if value == _ACCUMULATOR:
+        smallest = _smallest(reader, slot.source)
+        # Accumulators only grow. The default may have been rounded to half precision.
+        if smallest < 0.99 * value:
+            raise ValueError(
+                f"the slot variable {slot.name!r} starts at {value} by default, but a row has "
+                f"{smallest:g}, so its optimizer had another `initial_accumulator_value`. Say it "
+                f"with {remedy}"
+            )
+    return value
 
 
-def check_initial_value(slot, value, smallest):
-    """Checks a default against the slots of old rows: accumulators only ever grow.
+def check_slot_values(slots, values):
+    """Checks that each of the slot values is that of a slot variable.
 
     Args:
-      slot: `Slot`.
-      value: float, the initial value by default.
-      smallest: float, the smallest of the old rows' slots.
+      slots: iterable of `Slot`.
+      values: dict as for `initial_value`, or None.
 
     Raises:
-      ValueError: if an old row has less than the default.
+      KeyError: if one is not; the error lists the slot variables that there are.
     """
-    if value == _ACCUMULATOR and smallest < 0.99 * value:
-        raise ValueError(
-            f"the slot variable {slot.name!r} starts at {value} by default, but an old row has "
-            f"{smallest:g}, so its optimizer had another `initial_accumulator_value`. Give it with "
-            f"slot_values={{{slot.kind!r}: …}} (--slot-value {slot.kind}=…)"
-        )
+    known = {key for slot in slots for key in (slot.name, slot.kind)}
+    for key in values or ():
+        if key not in known:
+            raise KeyError(
+                f"`slot_values` has {key!r}, but the tables have no such slot variable; they have "
+                f"{', '.join(sorted(known)) or 'none'}"
+            )
 
 
 def variable_name(name):
@@ -183,3 +212,20 @@ def _owner(stem, variables):
         if owner in variables and parts[-2][-1:].isdigit():
             return owner, parts[-1], True
     return None, None, False
+
+
+def _with_source(reader, slot, slots):
+    if not reader.is_partial(slot.name):
+        return slot
+    kin = [
+        each.name
+        for each in slots.values()
+        if (each.table, each.kind) == (slot.table, slot.kind) and reader.is_partial(each.name)
+    ]
+    return slot._replace(source=reader.join(kin))
+
+
+def _smallest(reader, name):
+    chunks = (reader.rows(name, start, stop) for start, stop in reader.chunks(name))
+    # Not every NumPy has a minimum of bfloat16.
+    return min((chunk.astype(np.float64).min() for chunk in chunks if chunk.size), default=np.inf)

@@ -1,9 +1,8 @@
 """Splits tables into frozen and trainable rows, the inverse of a merge."""
 
-from tf1_embed.checkpoint.growth import chunk_rows
 from tf1_embed.checkpoint.reader import CheckpointReader
 from tf1_embed.checkpoint.rewrite import Change, rewrite
-from tf1_embed.checkpoint.slots import find_slots
+from tf1_embed.checkpoint.slots import find_slots, variable_name
 from tf1_embed.checkpoint.split_table import (
     CHOSEN_ROWS,
     NEW_ROWS,
@@ -12,6 +11,7 @@ from tf1_embed.checkpoint.split_table import (
 )
 from tf1_embed.checkpoint.stored_rows import StoredRows
 from tf1_embed.checkpoint.vocabulary_axis import table_axes
+from tf1_embed.chunks import rows_in_chunk
 from tf1_embed.rows import Rows
 
 
@@ -32,9 +32,10 @@ def split_checkpoint(
         embedding/Adam [12, 4]    ->   embedding/Adam [10, 4], embedding_new_rows/Adam [2, 4]
 
     It opens in code that uses `tf1_embed.get_grown_table`, or `get_row_split_table` if the rows are
-    given as `trainable_rows`; the variable is then called `embedding_trainable_rows`. Such code has
-    no slots of frozen rows and ignores those in the checkpoint; `merge_checkpoint` takes them back.
-    All other variables pass through bit for bit.
+    given as `trainable_rows`. The second variable is then called `embedding_trainable_rows`, and
+    the first one keeps all rows, those too that the second has. Such code has no slots of frozen
+    rows and ignores those in the checkpoint; `merge_checkpoint` takes them back. All other
+    variables pass through bit for bit. Tables are streamed.
 
     Args:
       checkpoint: string, a checkpoint prefix on a local disk, or a folder, whose latest is taken.
@@ -44,7 +45,7 @@ def split_checkpoint(
       num_old_rows: int, how many rows stay under the table's name; or give `trainable_rows`.
       trainable_rows: `Rows` of the tables.
       partition_strategy: "mod" or "div", needed where a table has partitions. The two variables
-        have none; a partitioned variable restores them all the same.
+        have none.
       force: bool, whether a checkpoint at `out` is replaced. The input never is.
       dry_run: bool, whether nothing is written.
       progress: as for `merge_checkpoint`.
@@ -56,8 +57,10 @@ def split_checkpoint(
       FileNotFoundError: if there is no such checkpoint, or no folder to write to.
       FileExistsError: if `out` exists and not `force`, or is the input.
       KeyError: if a name matches nothing.
-      ValueError: if one of the two parts would have no rows, or `trainable_rows` are of a table of
-        another size.
+      ValueError: if not exactly one of `num_old_rows` and `trainable_rows` is given, `tables` is a
+        string or empty, one of the two parts would have no rows, `trainable_rows` are of a table of
+        another size, the checkpoint has a variable of the second's name, or `partition_strategy` is
+        needed and not given.
       OSError: if the disk is full.
       tf.errors.DataLossError: if the checkpoint is damaged.
     """
@@ -68,37 +71,49 @@ def split_checkpoint(
         changes = {}
         slots = find_slots(reader).values()
         for axis in table_axes(reader, tables):
-            rows = trainable_rows
-            if rows is None:
-                if not 0 < num_old_rows < axis.size:
-                    raise ValueError(
-                        f"`num_old_rows` must be from 1 to {axis.size - 1}, since {str(axis)!r} "
-                        f"has {axis.size} rows; got {num_old_rows}"
-                    )
-                rows = Rows.range(num_old_rows, axis.size, size=axis.size)
-            if rows.size != axis.size or not 0 < rows.count < axis.size:
+            name, new_name = axis.name, trainable_name(axis.name, suffix)
+            if new_name in reader.names():
                 raise ValueError(
-                    f"`trainable_rows` must be some, but not all, of the {axis.size} rows of "
-                    f"{str(axis)!r}; got {rows!r}"
+                    f"{str(axis)!r} is split already: the checkpoint holds "
+                    f"{variable_name(new_name)!r} as well. Merge them first"
                 )
-            new_name = trainable_name(axis.name, suffix)
-            names = {axis.name: new_name}
-            for slot in slots:
-                if slot.table == axis.name:
-                    names[slot.name] = rename_slot(slot, axis.name, new_name)
-            for name, new_name in names.items():
-                stored = StoredRows(reader, name, partition_strategy)
-                changes[name] = _part(stored, ~rows, reader.shape(name))
+            rows = _trainable_rows(axis, num_old_rows, trainable_rows)
+            # A row-split table has all rows, see `get_row_split_table`.
+            old_rows = ~rows if trainable_rows is None else Rows.range(0, axis.size, axis.size)
+            pairs = {(name, new_name): name}
+            for slot in (each for each in slots if each.table == name):
+                pairs[rename_slot(slot, name), rename_slot(slot, new_name)] = slot.source
+                changes[slot.name] = None
+            for (name, new_name), source in pairs.items():
+                stored = StoredRows(reader, source, partition_strategy)
+                changes[name] = _part(stored, old_rows, stored.shape)
                 changes[new_name] = _part(stored, rows)
         return rewrite(reader, changes, out, force, dry_run, progress)
 
 
+def _trainable_rows(axis, num_old_rows, trainable_rows):
+    if trainable_rows is None:
+        if not 0 < num_old_rows < axis.size:
+            raise ValueError(
+                f"`num_old_rows` must be from 1 to {axis.size - 1}, since {str(axis)!r} has "
+                f"{axis.size} rows; got {num_old_rows}"
+            )
+        return Rows.range(num_old_rows, axis.size, size=axis.size)
+    if trainable_rows.size != axis.size or not 0 < trainable_rows.count < axis.size:
+        raise ValueError(
+            f"`trainable_rows` must be some, but not all, of the {axis.size} rows of "
+            f"{str(axis)!r}; got {trainable_rows!r}"
+        )
+    return trainable_rows
+
+
 def _part(stored, rows, old_shape=None):
     """Returns the `Change` to some rows of a tensor."""
-    dtype, row_shape = stored.reader.dtype(stored.name), stored.reader.shape(stored.name)[1:]
+    row_shape = stored.shape[1:]
 
     def chunks():
-        for ids in rows.chunks(chunk_rows(dtype, row_shape)):
-            yield stored[ids]
+        for index in rows.chunks(rows_in_chunk(stored.dtype, row_shape)):
+            yield stored[index]
 
-    return Change(dtype, (rows.count,) + row_shape, chunks, old_shape=old_shape)
+    dtype = stored.reader.dtype(stored.name)
+    return Change(dtype, (rows.count, *row_shape), chunks, old_shape=old_shape)

@@ -16,6 +16,9 @@ _FOOTER_BYTES = 48
 _TRAILER_BYTES = 5
 # As TensorFlow's own.
 _BLOCK_BYTES = 256 << 10
+# TensorFlow's writer lets at most 16 keys share what begins them. Without a limit the keys of a
+# small file might take any amount of memory.
+_MAX_SHARING = 64
 
 
 class SSTableError(ValueError):
@@ -33,6 +36,10 @@ def read_sstable(content):
 
     Raises:
       SSTableError: if the bytes are truncated, damaged, or compressed.
+
+    Example:
+      >>> read_sstable(write_sstable({b"b": b"2", b"a": b"1"}))
+      {b'a': b'1', b'b': b'2'}
     """
     if len(content) < _FOOTER_BYTES:
         raise SSTableError(f"{len(content)} bytes are too few for the footer")
@@ -41,10 +48,16 @@ def read_sstable(content):
         raise SSTableError("the file does not end as an index does")
     _, position = _read_handle(footer, 0)
     handle, _ = _read_handle(footer, position)
-    entries = {}
-    for _, block in _entries(_block(content, handle)):
-        handle, _ = _read_handle(block, 0)
-        entries.update(_entries(_block(content, handle)))
+    entries, end, last = {}, 0, None
+    for _, encoded in _entries(_block(content, handle)):
+        (offset, size), _ = _read_handle(encoded, 0)
+        if offset < end:
+            raise SSTableError("the blocks overlap")
+        end = offset + size
+        for key, value in _entries(_block(content, (offset, size))):
+            if last is not None and key <= last:
+                raise SSTableError("the keys are out of order")
+            entries[key], last = value, key
     return entries
 
 
@@ -92,7 +105,7 @@ def read_varint(data, position):
         byte = data[position]
         position += 1
         value |= (byte & 127) << shift
-        if byte < 128:
+        if byte < 128 and value < 1 << 64:
             return value, position
     raise SSTableError("a number does not end")
 
@@ -120,7 +133,9 @@ def _entries(block):
     if len(block) < 4:
         raise SSTableError("a block has no restart points")
     stop = len(block) - 4 - 4 * struct.unpack("<I", block[-4:])[0]
-    position, key = 0, b""
+    if stop < 0:
+        raise SSTableError("a block has more restart points than bytes")
+    position, key, sum_of_keys = 0, b"", 0
     while position < stop:
         shared, position = read_varint(block, position)
         rest, position = read_varint(block, position)
@@ -129,6 +144,9 @@ def _entries(block):
         if shared > len(key) or end > stop:
             raise SSTableError("an entry reaches beyond its block")
         key = key[:shared] + block[position : position + rest]
+        sum_of_keys += len(key)
+        if sum_of_keys > _MAX_SHARING * len(block):
+            raise SSTableError("the keys of a block are longer than a writer makes them")
         yield key, block[position + rest : end]
         position = end
 

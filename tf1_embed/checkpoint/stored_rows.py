@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tf1_embed.chunks import ids_of
 from tf1_embed.partitions import STRATEGIES, Partitions
 
 
@@ -27,7 +28,7 @@ class StoredRows:
 
         Raises:
           ValueError: if it has, and the strategy is not given, or its partitions are not those that
-            lookups expect.
+            lookups expect; if the strategy is neither.
         """
         self.reader, self.name = reader, name
         self.partitions = _partitions(reader, name, partition_strategy)
@@ -36,21 +37,21 @@ class StoredRows:
 
     def __getitem__(self, index):
         """Reads the rows of an int array of ids, or of a slice of them."""
-        if isinstance(index, slice):
-            index = np.arange(index.start, index.stop)
-        return self.reader.take(self.name, self.partitions.places(index))
+        return self.reader.take(self.name, self.partitions.places(ids_of(index)))
 
 
 def _partitions(reader, name, partition_strategy):
+    if partition_strategy not in (None, *STRATEGIES):
+        raise ValueError(f"`partition_strategy` must be mod or div, got {partition_strategy!r}")
     sizes = reader.partitions(name)
     partitions = Partitions(tuple(sizes), partition_strategy)
     if len(sizes) == 1:
         return partitions
-    if partition_strategy not in STRATEGIES:
+    if partition_strategy is None:
         raise ValueError(
             f"{name!r} has {len(sizes)} partitions. Say how its lookups send ids to them: "
             f"`partition_strategy` (--partition-strategy) mod, the default of "
-            f"tf.nn.embedding_lookup, or div, as feature columns do; got {partition_strategy!r}"
+            f"tf.nn.embedding_lookup, or div, as feature columns do"
         )
     if not partitions.is_even:
         even = Partitions.even(sum(sizes), len(sizes), None).sizes

@@ -2,14 +2,12 @@
 
 from collections import namedtuple
 
-import numpy as np
-
 from tf1_embed.checkpoint.ahead import ahead
-from tf1_embed.checkpoint.growth import chunk_rows
 from tf1_embed.checkpoint.progress import Silence
 from tf1_embed.checkpoint.reader import CheckpointReader
 from tf1_embed.checkpoint.slots import find_tables, variable_name
 from tf1_embed.checkpoint.stored_rows import StoredRows
+from tf1_embed.chunks import ids_of, rows_in_chunk
 from tf1_embed.row_bits import changed_rows, largest_difference
 from tf1_embed.rows import Rows
 from tf1_embed.vocabulary import IdMap
@@ -64,12 +62,11 @@ def verify_checkpoint(
     Raises:
       FileNotFoundError: if there is no such checkpoint.
       KeyError: if one of the two lacks a table.
-      ValueError: if the new table has fewer rows, another row shape or dtype; if a strategy is
-        needed and not given.
+      ValueError: if `tables` is a string or empty; if the new table has fewer rows, another row
+        shape or dtype, or `id_map` is for other numbers of rows; if a strategy is needed and not
+        given.
       tf.errors.DataLossError: if a checkpoint is damaged.
     """
-    if isinstance(tables, str):
-        raise ValueError(f"`tables` must be a list of names, got the string {tables!r}")
     new_strategy = new_partition_strategy or partition_strategy
     with CheckpointReader(old) as old_reader, CheckpointReader(new) as new_reader:
         pairs = []
@@ -111,13 +108,12 @@ def _check_pair(old_rows, new_rows, id_map):
 
 def _compare(old_rows, new_rows, id_map, bar):
     kept = ~id_map.new_rows
-    step = chunk_rows(old_rows.reader.dtype(old_rows.name), old_rows.shape[1:])
+    step = rows_in_chunk(old_rows.dtype, old_rows.shape[1:])
     num_changed, first_ids, largest = 0, [], 0.0
     # The new rows are read and checked by a second thread.
     in_new = ahead(new_rows[index] for index in kept.chunks(step))
     for index, new in zip(kept.chunks(step), in_new):
-        ids = np.arange(index.start, index.stop) if isinstance(index, slice) else index
-        old_ids = id_map.old_ids(ids)
+        old_ids = id_map.old_ids(ids_of(index))
         old = old_rows[old_ids]
         changed = changed_rows(old, new)
         if changed.size:

@@ -25,10 +25,8 @@ def table_axes(reader, tables):
 
     Raises:
       KeyError: if one matches nothing.
-      ValueError: if one has no rows, or `tables` is a string.
+      ValueError: if one has no rows, or `tables` is a string or empty.
     """
-    if isinstance(tables, str):
-        raise ValueError(f"`tables` must be a list of names, got the string {tables!r}")
     return [_axis(reader, name, 0) for name in find_tables(reader, tables)]
 
 

@@ -1,6 +1,8 @@
 """Writes a checkpoint tensor by tensor in bounded memory, whole or not at all."""
 
+import contextlib
 import errno
+import fcntl
 import os
 import re
 import shutil
@@ -11,15 +13,18 @@ import tensorflow.compat.v1 as tf
 
 from tf1_embed.checkpoint.ahead import ahead
 from tf1_embed.checkpoint.crc32c import crc32c, mask
-from tf1_embed.checkpoint.index import Entry, slice_key, write_index
+from tf1_embed.checkpoint.index import Entry, num_values, slice_key, write_index
 from tf1_embed.checkpoint.reader import CHUNK_BYTES
 from tf1_embed.old_rows import refuse_brackets
 
 # Written at one time: so much is still in the cache since it was summed up.
 _WRITE_BYTES = 256 << 10
 
-# What the names of temporary folders end in.
-_TEMPORARY = ".tmp"
+# In the temporary folder, where the checkpoint that is replaced waits until the new one is there.
+_REPLACED = "replaced"
+# Likewise, the file whose lock tells that the process is alive. The number of the process would
+# not do: another one may have it by now, or have it in another container.
+_LOCK = "lock"
 
 
 class CheckpointWriter:
@@ -29,7 +34,8 @@ class CheckpointWriter:
     file takes its name, after it the index, without which nothing opens the data, and last the
     folder's `checkpoint` file names the new one as the latest. All are flushed to the disk before.
     An exception in the context leaves nothing behind; a killed process leaves the temporary folder,
-    which the next run removes.
+    which the next run to the same prefix removes. A checkpoint that is replaced is there again
+    after either.
 
     Attributes:
       progress: function that is given the number of bytes just written.
@@ -69,26 +75,36 @@ class CheckpointWriter:
             )
         if not os.path.isdir(self._folder):
             raise FileNotFoundError(f"there is no folder {self._folder!r} to write to")
-        is_source_folder = False
+        self._data_path = f"{self.prefix}.data-00000-of-00001"
+        self._index_path = f"{self.prefix}.index"
+        self._keeps_state = False
         if source is not None:
-            folder, name = os.path.split(os.path.abspath(source))
-            is_source_folder = os.path.realpath(folder) == os.path.realpath(self._folder)
-            if is_source_folder and name == self._name:
+            folder, name = os.path.split(source)
+            self._keeps_state = os.path.samefile(folder or ".", self._folder)
+            # Whatever the spelling, and through links of any kind.
+            if _identities(folder or ".", name) & _identities(self._folder, self._name):
                 raise FileExistsError(
                     f"`out` is the checkpoint that is read, {text}; choose another"
                 )
-        if os.path.exists(f"{self.prefix}.index") and not force:
+        if os.path.exists(self._index_path) and not force:
             raise FileExistsError(f"checkpoint {text} exists; choose another name or force it")
-        self._keeps_state = is_source_folder
         self.progress = lambda num_bytes: None
         self._entries = {}
 
     def __enter__(self):
         self._remove_leftovers()
         self._temporary = tempfile.mkdtemp(
-            prefix=f".{self._name}.{os.getpid()}.", suffix=_TEMPORARY, dir=self._folder
+            prefix=f".{self._name}.", suffix=".tmp", dir=self._folder
         )
-        self._data = open(os.path.join(self._temporary, "data"), "wb", buffering=0)
+        try:
+            self._lock = open(self._temporary_path(_LOCK), "wb")
+            with contextlib.suppress(OSError):
+                # Where the file system has no locks, leftovers stay.
+                fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._data = open(self._temporary_path("data"), "wb", buffering=0)
+        except BaseException:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            raise
         return self
 
     def check_room(self, num_bytes):
@@ -124,12 +140,13 @@ class CheckpointWriter:
             extents = tuple(((start, stop - start),) + rest for start, stop in slices)
             self._entries[key] = Entry(number, shape, 0, 0, 0, 0, extents)
             parts = {slice_key(key, each): (each[0][1],) + shape[1:] for each in extents}
-        sizes = [_num_values(part) * dtype.size for part in parts.values()]
+        sizes = [num_values(part) * dtype.size for part in parts.values()]
         offsets = np.cumsum([self._data.tell()] + sizes).tolist()
         sums = [0] * len(parts)
-        for part, piece in ahead(_cut(name, dtype, chunks, sizes)):
-            sums[part] = crc32c(piece, sums[part])
-            self._write(piece)
+        with contextlib.closing(ahead(_cut(name, dtype, chunks, sizes))) as pieces:
+            for part, piece in pieces:
+                sums[part] = crc32c(piece, sums[part])
+                self._write(piece)
         for (key, shape), offset, size, crc in zip(parts.items(), offsets, sizes, sums):
             self._entries[key] = Entry(number, shape, 0, offset, size, mask(crc), ())
 
@@ -142,8 +159,11 @@ class CheckpointWriter:
         for extents, entry, chunks in reader.raw(name):
             part = slice_key(key, extents) if whole.slices else key
             self._entries[part] = entry._replace(shard=0, offset=self._data.tell())
-            for chunk in ahead(chunks) if entry.size > CHUNK_BYTES else chunks:
-                self._write(chunk)
+            # A thread is worth its start only where there is something to read ahead.
+            chunks = ahead(chunks) if entry.size > CHUNK_BYTES else chunks
+            with contextlib.closing(chunks):
+                for chunk in chunks:
+                    self._write(chunk)
 
     def __exit__(self, kind, error, trace):
         try:
@@ -151,7 +171,8 @@ class CheckpointWriter:
                 self._publish()
         finally:
             self._data.close()
-            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._remove(self._temporary)
+            self._lock.close()
 
     def _write(self, array):
         view = memoryview(array)
@@ -160,53 +181,70 @@ class CheckpointWriter:
         self.progress(len(array))
 
     def _publish(self):
-        index = os.path.join(self._temporary, "index")
-        with open(index, "wb") as file:
-            file.write(write_index(self._entries))
         self._data.close()
-        for path in (self._data.name, index):
-            _flush_to_disk(path)
-        replaced = self._set_aside()
-        published = [f"{self.prefix}.data-00000-of-00001", f"{self.prefix}.index"]
+        self._write_file("index", write_index(self._entries))
+        if not self._keeps_state:
+            self._write_file("checkpoint", self._state())
+        _flush_to_disk(self._temporary_path("data"))
         try:
-            for source, target in zip((self._data.name, index), published):
-                os.replace(source, target)
+            self._set_aside()
+            self._move_to("data", self._data_path)
+            self._move_to("index", self._index_path)
             _flush_to_disk(self._folder)
             if not self._keeps_state:
-                self._write_state()
+                self._move_to("checkpoint", os.path.join(self._folder, "checkpoint"))
         except BaseException:
-            for path in published[::-1]:
-                if os.path.exists(path):
-                    os.remove(path)
-            for source, target in replaced[::-1]:
-                os.replace(target, source)
+            if not os.path.exists(self._temporary_path("index")):
+                os.remove(self._index_path)
             raise
+
+    def _state(self):
+        """Returns what the folder's `checkpoint` file is to say: this checkpoint is the latest."""
+        state = tf.train.get_checkpoint_state(self._folder)
+        paths = [
+            # TensorFlow returns them as absolute; relative ones survive a move of the folder.
+            os.path.relpath(path, self._folder) if path.startswith(self._folder + os.sep) else path
+            for path in (state.all_model_checkpoint_paths if state else [])
+        ]
+        paths = [path for path in paths if path != self._name] + [self._name]
+        state = tf.train.generate_checkpoint_state_proto(self._folder, self._name, paths)
+        return str(state).encode("utf-8")
+
+    def _write_file(self, name, content):
+        with open(self._temporary_path(name), "wb") as file:
+            file.write(content)
+        _flush_to_disk(self._temporary_path(name))
+
+    def _move_to(self, name, path):
+        os.replace(self._temporary_path(name), path)
+
+    def _temporary_path(self, name):
+        return os.path.join(self._temporary, name)
 
     def _set_aside(self):
         """Moves the checkpoint that is replaced out of the way, its index first."""
-        pattern = re.compile(re.escape(self._name) + r"\.(index|data-\d+-of-\d+)")
-        files = [file for file in os.listdir(self._folder) if pattern.fullmatch(file)]
-        moved = []
-        for file in sorted(files, reverse=True):
-            source = os.path.join(self._folder, file)
-            target = os.path.join(self._temporary, file)
-            os.replace(source, target)
-            moved.append((source, target))
-        return moved
-
-    def _write_state(self):
-        state = tf.train.get_checkpoint_state(self._folder)
-        others = list(state.all_model_checkpoint_paths) if state else []
-        others = [path for path in others if os.path.abspath(path) != self.prefix]
-        tf.train.update_checkpoint_state(self._folder, self._name, others + [self._name])
+        replaced = self._temporary_path(_REPLACED)
+        os.mkdir(replaced)
+        for file in sorted(_files(self._folder, self._name), reverse=True):
+            os.replace(os.path.join(self._folder, file), os.path.join(replaced, file))
 
     def _remove_leftovers(self):
         """Removes the temporary folders of runs to the same prefix that were killed."""
-        pattern = re.compile(rf"\.{re.escape(self._name)}\.(\d+)\..*{re.escape(_TEMPORARY)}")
+        pattern = re.compile(rf"\.{re.escape(self._name)}\.[a-z0-9_]+\.tmp")
         for file in os.listdir(self._folder):
-            match = pattern.fullmatch(file)
-            if match and not _is_running(int(match.group(1))):
-                shutil.rmtree(os.path.join(self._folder, file), ignore_errors=True)
+            folder = os.path.join(self._folder, file)
+            if pattern.fullmatch(file) and _is_left(folder):
+                self._remove(folder)
+
+    def _remove(self, temporary):
+        """Removes a temporary folder; what was to be replaced is back if nothing took its place."""
+        replaced = os.path.join(temporary, _REPLACED)
+        if os.path.exists(replaced) and not os.path.exists(self._index_path):
+            if not os.path.exists(os.path.join(temporary, "data")):
+                os.remove(self._data_path)
+            for file in sorted(os.listdir(replaced)):
+                os.replace(os.path.join(replaced, file), os.path.join(self._folder, file))
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _cut(name, dtype, chunks, sizes):
@@ -232,19 +270,27 @@ def _encode(name):
     return name.encode("utf-8", "surrogateescape")
 
 
-def _num_values(shape):
-    return int(np.prod(shape, dtype=np.int64))
+def _files(folder, name):
+    """Returns the files of the checkpoint of that name, an unordered list."""
+    pattern = re.compile(re.escape(name) + r"\.(index|data-\d+-of-\d+)")
+    return [file for file in os.listdir(folder) if pattern.fullmatch(file)]
 
 
-def _is_running(process):
-    if os.name != "posix":
-        return True
+def _identities(folder, name):
+    """Returns the device and the number on it of each file of a checkpoint, a set."""
+    paths = [os.path.join(folder, file) for file in _files(folder, name)]
+    states = [os.stat(path) for path in paths if os.path.exists(path)]
+    return {(state.st_dev, state.st_ino) for state in states}
+
+
+def _is_left(temporary):
+    """Tells whether no running process has the lock of a temporary folder."""
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        with open(os.path.join(temporary, _LOCK), "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        # The lock is taken, the folder just gone, or the file system has no locks.
         return False
-    except PermissionError:
-        pass
     return True
 
 

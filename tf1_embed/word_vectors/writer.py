@@ -1,16 +1,13 @@
 """Writes files of word vectors of any format, whole or not at all."""
 
 import codecs
-import contextlib
 import functools
-import os
 import re
 import reprlib
-import shutil
-import tempfile
 
 import numpy as np
 
+from tf1_embed.new_file import new_file
 from tf1_embed.tokens import Tokens
 from tf1_embed.word_vectors.binary import write_binary
 from tf1_embed.word_vectors.header import MAX_DIM
@@ -66,7 +63,7 @@ def write_word_vectors(path, format, num_rows, dim, chunks, force=False):
         )
     chunks = _check_shapes(chunks, num_rows, dim)
     chunks = _check_dtypes(chunks) if format == "npy" else _encode(chunks)
-    with _new_file(os.fspath(path), force) as file:
+    with new_file(path, force) as file:
         _WRITERS[format](file, num_rows, dim, chunks)
 
 
@@ -127,26 +124,3 @@ def _encode_token(token, seen):
         )
     seen.add(encoded, len(seen))
     return encoded
-
-
-@contextlib.contextmanager
-def _new_file(path, force):
-    """Opens a file that takes its name when the context is left without an exception."""
-    path = os.path.abspath(path)
-    folder, name = os.path.split(path)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"there is no folder {folder!r} to write {name!r} to")
-    if os.path.exists(path) and not force:
-        raise FileExistsError(
-            f"{path} exists; choose another name, or replace it with force=True (--force)"
-        )
-    temporary = tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=folder)
-    try:
-        unfinished = os.path.join(temporary, name)
-        with open(unfinished, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,248 @@
+"""Deltas as files: a small checkpoint of new rows, and JSON that says which table they belong to."""
+
+import json
+import os
+import re
+from collections import namedtuple
+
+import tensorflow.compat.v1 as tf
+
+from tf1_embed.checkpoint.reader import CheckpointReader
+from tf1_embed.checkpoint.writer import CheckpointWriter
+from tf1_embed.fingerprints import fingerprint
+from tf1_embed.new_file import new_file
+from tf1_embed.rows import Rows
+from tf1_embed.version import __version__
+
+SUFFIX = ".delta.json"
+
+_FORMAT = 1
+
+# More than the tokens of any delta, and still read at once.
+_MAX_JSON_BYTES = 1 << 28
+
+
+class Delta(namedtuple("Delta", "prefix tables tokens")):
+    """What was added to a checkpoint.
+
+    Attributes:
+      prefix: string, the prefix of the delta's own checkpoint.
+      tables: dict from the name in a checkpoint of each variable that grew to its `NewRows`.
+      tokens: tuple of strings, the tokens of the new rows in the order of their ids, or None.
+    """
+
+    __slots__ = ()
+
+
+class NewRows(namedtuple("NewRows", "axis rows base_digest grown_digest values slots")):
+    """The new rows of a variable, or the new columns of a projection.
+
+    Attributes:
+      axis: int, 0 for tables and biases, 1 for projections [dim, num_ids].
+      rows: `Rows` of the grown variable, those that are new.
+      base_digest: string, the `tf1_embed.fingerprint` of the variable before it grew.
+      grown_digest: string, that of the grown variable.
+      values: array of shape [num_new_rows, ...], or [dim, num_new_rows] of a projection.
+      slots: dict from the name in a checkpoint of each slot variable to such an array.
+    """
+
+    __slots__ = ()
+
+    @property
+    def num_old_rows(self):
+        """How many rows the variable had before it grew."""
+        return self.rows.size - self.rows.count
+
+
+def delta_path(prefix):
+    """Returns the path of the JSON beside a delta's checkpoint.
+
+    Example:
+      >>> delta_path("deltas/monday")
+      'deltas/monday.delta.json'
+    """
+    return os.fspath(prefix) + SUFFIX
+
+
+def write_delta(delta, force=False):
+    """Writes a delta. It is one when both its files are there, of which the index comes last.
+
+    Args:
+      delta: `Delta`.
+      force: bool, whether a checkpoint of that prefix is replaced.
+
+    Raises:
+      FileExistsError: if there is one and not `force`.
+      FileNotFoundError: if there is no such folder.
+    """
+    path = delta_path(delta.prefix)
+    content = {
+        "format": _FORMAT,
+        "tables": {name: _as_json(each) for name, each in delta.tables.items()},
+        "tokens": delta.tokens,
+        "versions": {"tensorflow": tf.__version__, "tf1_embed": __version__},
+    }
+    # A delta is nothing that training goes on from. Where the source is in the same folder, the
+    # writer leaves alone what the folder's `checkpoint` file names as the latest.
+    with CheckpointWriter(delta.prefix, force=force, source=path) as writer:
+        for name, new in delta.tables.items():
+            for tensor, values in [(name, new.values), *new.slots.items()]:
+                writer.add(tensor, tf.as_dtype(values.dtype), values.shape, [values])
+        with new_file(path, force=True) as file:
+            file.write(json.dumps(content, indent=1, sort_keys=True).encode("ascii") + b"\n")
+
+
+def read_delta(prefix):
+    """Reads a delta whole, and checks that its two files say the same.
+
+    Args:
+      prefix: string, the prefix of its checkpoint.
+
+    Returns:
+      `Delta`.
+
+    Raises:
+      FileNotFoundError: if its checkpoint or its JSON is not there.
+      ValueError: if the JSON is damaged, of another format, or not that of this checkpoint.
+      tf.errors.DataLossError: if the checkpoint is damaged.
+    """
+    prefix = os.fspath(prefix)
+    path = delta_path(prefix)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"there is no delta {prefix!r}, which would have a file {path!r}. Deltas are made by "
+            f"tf1_embed.extract_delta (tf1-embed delta extract)"
+        )
+    content = _Fields(path, _load(path))
+    if content.take("format", "an int", _is_int) != _FORMAT:
+        raise content.invalid(
+            f"it has format {content.entries['format']}, and this version reads {_FORMAT}"
+        )
+    entries = content.take("tables", "a dict of tables", lambda x: isinstance(x, dict) and x)
+    tokens = content.take("tokens", "a list of tokens, each once, or null", _are_tokens)
+    with CheckpointReader(prefix) as reader:
+        told, tables = [], {}
+        for name, entry in entries.items():
+            tables[name] = _read_table(reader, name, _Fields(path, entry, f" of {name!r}"))
+            told += [name, *tables[name].slots]
+        if sorted(told) != reader.names():
+            raise content.invalid(f"its checkpoint holds {reader.names()!r:.200}, not {told!r:.200}")
+        reader.check_rest()
+    for name, new in tables.items():
+        if tokens is not None and len(tokens) != new.rows.count:
+            raise content.invalid(
+                f"it has {len(tokens)} tokens, but {name!r} has {new.rows.count} new rows"
+            )
+    return Delta(prefix, tables, None if tokens is None else tuple(tokens))
+
+
+def _as_json(new):
+    return {
+        "axis": new.axis,
+        "base_sha256": new.base_digest,
+        "grown_sha256": new.grown_digest,
+        "new_sha256": fingerprint(new.values),
+        "rows": new.rows.runs(),
+        "size": new.rows.size,
+        "slots": {name: fingerprint(values) for name, values in new.slots.items()},
+    }
+
+
+def _read_table(reader, name, fields):
+    """Returns the `NewRows` that the fields describe and the checkpoint holds."""
+    axis = fields.take("axis", "0 or 1", lambda x: _is_int(x) and x < 2)
+    base, grown, digest = (
+        fields.take(key, "64 hexadecimal digits", _is_digest)
+        for key in ("base_sha256", "grown_sha256", "new_sha256")
+    )
+    size = fields.take("size", "an int", _is_int)
+    runs = fields.take("rows", "a list of [start, stop] pairs of ints", _are_pairs)
+    slots = fields.take("slots", "a dict from names to SHA-256", _are_digests)
+    try:
+        rows = Rows.of_runs(runs, size)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise fields.invalid(f"`rows`{fields.where}: {error}") from error
+    arrays = {}
+    for tensor, expected in [(name, digest), *slots.items()]:
+        if tensor not in reader.names():
+            raise fields.invalid(f"its checkpoint does not hold {tensor!r}")
+        shape, dtype = reader.shape(tensor), reader.dtype(tensor)
+        # Rows of no bytes are refused: there might be more than memory has room for ids.
+        if (
+            len(shape) <= axis
+            or shape[axis] != rows.count
+            or 0 in shape
+            or dtype is None
+            or not dtype.is_floating
+        ):
+            raise fields.invalid(
+                f"{tensor!r} must be floats with {rows.count} entries on axis {axis}, got "
+                f"{'unknown' if dtype is None else dtype.name} of shape {list(shape)}"
+            )
+        arrays[tensor] = reader.rows(tensor, 0, shape[0])
+        if fingerprint(arrays[tensor]) != expected:
+            raise fields.invalid(f"the new rows of {tensor!r} have another SHA-256 than it says")
+    return NewRows(axis, rows, base, grown, arrays.pop(name), arrays)
+
+
+class _Fields:
+    """A dict out of the JSON, whose values are checked as they are taken."""
+
+    def __init__(self, path, entries, where=""):
+        """Takes the path of the file, the dict, and what errors say about its place."""
+        self.path, self.entries, self.where = path, entries, where
+
+    def take(self, key, expected, is_valid):
+        """Returns the value of a key; raises a ValueError if it is missing or not valid."""
+        if not isinstance(self.entries, dict) or key not in self.entries:
+            raise self.invalid(f"it has no `{key}`{self.where}")
+        value = self.entries[key]
+        if not is_valid(value):
+            raise self.invalid(f"`{key}`{self.where} must be {expected}, got {value!r:.100}")
+        return value
+
+    def invalid(self, what):
+        """Returns the error for a file in which something is wrong."""
+        return _invalid(self.path, what)
+
+
+def _load(path):
+    if os.path.getsize(path) > _MAX_JSON_BYTES:
+        raise _invalid(path, f"it has more than {_MAX_JSON_BYTES} bytes")
+    with open(path, encoding="utf-8") as file:
+        try:
+            # An int of a million digits takes Python minutes; no field has one of twenty.
+            return json.load(file, parse_int=lambda digits: int(digits[:20]))
+        except (RecursionError, ValueError) as error:
+            raise _invalid(path, f"it is not JSON, or truncated: {error}") from error
+
+
+def _is_int(value):
+    # In Python a bool is an int, too.
+    return type(value) is int and 0 <= value < 2**62
+
+
+def _is_digest(value):
+    return isinstance(value, str) and re.match(r"[0-9a-f]{64}\Z", value)
+
+
+def _are_digests(value):
+    return isinstance(value, dict) and all(map(_is_digest, value.values()))
+
+
+def _are_pairs(value):
+    return isinstance(value, list) and all(
+        isinstance(each, list) and len(each) == 2 and all(map(_is_int, each)) for each in value
+    )
+
+
+def _are_tokens(value):
+    return value is None or (
+        isinstance(value, list)
+        and all(isinstance(each, str) and each for each in value)
+        and len(set(value)) == len(value)
+    )
+
+
+def _invalid(path, what):
+    return ValueError(f"{path!r} cannot be read as a delta: {what}. Extract the delta again")

@@ -1,0 +1,133 @@
+"""The rows of deltas among those of a variable: where they come to lie, and what all hash to."""
+
+import numpy as np
+
+from tf1_embed.checkpoint.growth import Growth
+from tf1_embed.checkpoint.stored_rows import StoredRows
+from tf1_embed.chunks import rows_in_chunk
+from tf1_embed.fingerprints import Digest
+from tf1_embed.rows import Rows
+from tf1_embed.vocabulary import IdMap
+
+
+def ids_after(ids, new_rows):
+    """Returns the ids that rows have in a grown table.
+
+    Args:
+      ids: ints of shape [m], the ids before it grew.
+      new_rows: `Rows` of the grown table, those that were not there.
+
+    Returns:
+      int64 array of shape [m].
+
+    Example:
+      >>> ids_after([0, 1, 2], Rows.range(1, 3, size=5))
+      array([0, 3, 4])
+    """
+    # Before which old row each new one came.
+    places = new_rows.ids() - np.arange(new_rows.count)
+    return np.asarray(ids, np.int64) + np.searchsorted(places, ids, side="right")
+
+
+class Removal:
+    """The ids of a table from which rows are taken: an `IdMap` back to the table before it grew."""
+
+    def __init__(self, rows):
+        """Takes the `Rows` of the grown table that go."""
+        self.num_rows, self.num_old_rows = rows.size - rows.count, rows.size
+        self.new_rows = Rows.range(0, 0, size=self.num_rows)
+        self._rows = rows
+
+    def old_ids(self, ids):
+        """Returns the ids that rows have in the grown table."""
+        return ids_after(ids, self._rows)
+
+
+class Stack:
+    """The new rows of several deltas, one after another, as those of one growth.
+
+        delta 1   rows 3 4 of 5       a b c 1 1             base a b c
+        delta 2   rows 0 5 of 7     2 a b c 1 2 1
+        stack     rows 0 4 5 6 of 7
+
+    Attributes:
+      rows: `Rows` of the last grown table, all that are not in the base.
+    """
+
+    def __init__(self, new_rows):
+        """Takes a list of `Rows`, those that are new in the table after each delta."""
+        ids = []
+        for rows in new_rows:
+            ids = [ids_after(each, rows) for each in ids] + [rows.ids()]
+        self._ids, self._size = ids, new_rows[-1].size
+        self.rows = self._of(0)
+        self._order = np.argsort(np.concatenate(ids))
+
+    def rows_at(self, level):
+        """Returns the `Rows` of the last grown table that were there after `level` deltas."""
+        return ~self._of(level)
+
+    def join(self, arrays, axis):
+        """Returns the new rows of each delta, which are on an axis, in the order of the last ids."""
+        return np.take(np.concatenate(arrays, axis), self._order, axis)
+
+    def _of(self, level):
+        return Rows.of(np.concatenate([np.zeros(0, np.int64), *self._ids[level:]]), self._size)
+
+
+def fingerprints(reader, axis, wanted, new=None, partition_strategy=None, update=None):
+    """Returns the fingerprint of each of several sets of rows of a variable, read once.
+
+    A projection's is that of its rows, of which each is as long as there are ids in the set.
+
+    Args:
+      reader: `CheckpointReader`.
+      axis: `VocabularyAxis`.
+      wanted: list of `Rows` of the variable, or of the one that it grows to.
+      new: pair of the `Rows` that the variable would be given, and their values on its axis;
+        default: none.
+      partition_strategy: "mod" or "div", needed where the variable has partitions.
+      update: function that is given the number of bytes of each chunk.
+
+    Returns:
+      list of strings of 64 hexadecimal digits.
+    """
+    shape, dtype = list(reader.shape(axis.name)), reader.dtype(axis.name).as_numpy_dtype
+    digests = []
+    for rows in wanted:
+        shape[axis.axis] = rows.count
+        digests.append(Digest(dtype, tuple(shape)))
+    if new is None:
+        new = Rows.range(0, 0, size=axis.size), None
+    chunks = (_columns if axis.axis else _rows)(reader, axis, *new, partition_strategy)
+    for ids, chunk in chunks:
+        for digest, rows in zip(digests, wanted):
+            digest.update(np.compress(rows.contains(ids), chunk, axis.axis))
+        if update is not None:
+            update(chunk.nbytes)
+    return [digest.hexdigest() for digest in digests]
+
+
+def _rows(reader, axis, new_rows, values, partition_strategy):
+    """Yields rows of a grown table in the order of their ids, and these."""
+    stored = StoredRows(reader, axis.name, partition_strategy)
+    id_map = IdMap(new_rows, axis.size)
+    step = rows_in_chunk(stored.dtype, stored.shape[1:])
+    for start in range(0, new_rows.size, step):
+        ids = np.arange(start, min(start + step, new_rows.size))
+        old_ids = id_map.old_ids(ids)
+        is_old = old_ids >= 0
+        rows = stored[old_ids[is_old]]
+        if not is_old.all():
+            old_rows, rows = rows, np.empty((ids.size,) + stored.shape[1:], stored.dtype)
+            rows[is_old] = old_rows
+            rows[~is_old] = values[new_rows.position(ids[~is_old])]
+        yield ids, rows
+
+
+def _columns(reader, axis, new_rows, values, partition_strategy):
+    """Yields rows of a grown projection, and all ids, of which each has a column."""
+    growth = Growth(reader, axis, IdMap(new_rows, axis.size), partition_strategy)
+    ids = np.arange(new_rows.size)
+    for rows in growth.change(axis.name, 0 if values is None else values.T).chunks():
+        yield ids, rows

@@ -1,0 +1,147 @@
+"""Brings files of word vectors into checkpoints, and tables of checkpoints into such files."""
+
+import os
+
+import tensorflow.compat.v1 as tf
+
+from tf1_embed.checkpoint.progress import Silence
+from tf1_embed.checkpoint.reader import CheckpointReader
+from tf1_embed.checkpoint.stored_rows import StoredRows
+from tf1_embed.checkpoint.writer import CheckpointWriter
+from tf1_embed.chunks import rows_in_chunk
+from tf1_embed.vocabulary import NONE_RESERVED, read_vocabulary, write_vocabulary
+from tf1_embed.word_vectors import open_word_vectors, write_word_vectors
+
+
+def import_vectors(
+    path, table, out, format=None, vocabulary=None, force=False, dry_run=False, progress=None
+):
+    """Writes a checkpoint that holds a file of word vectors as a table. The file is streamed.
+
+    `tf1_embed.get_grown_table(table, checkpoint=out, ...)` grows it, or `grow_checkpoint`.
+
+    Args:
+      path: string, a file in word2vec's text or binary format, GloVe's, or `.npy`.
+      table: string, the variable's name.
+      out: string, the prefix to write; its folder must exist.
+      format: "word2vec", "word2vec-bin", "glove" or "npy"; default: what the file itself shows.
+      vocabulary: string, the file to write the tokens to, one a line in the order of the rows.
+      force: bool, whether a checkpoint at `out`, or a file at `vocabulary`, is replaced.
+      dry_run: bool, whether nothing is written.
+      progress: function of the number of bytes in all, which returns a context with a method
+        `update(num_bytes)`, such as a `tqdm`.
+
+    Returns:
+      the shape of the table, a tuple of ints.
+
+    Raises:
+      FileNotFoundError: if there is no such file, or no folder to write to.
+      FileExistsError: if `out` or `vocabulary` exists and not `force`.
+      ValueError: if the file is damaged, or in another format; if `vocabulary` is given for
+        `.npy`, which has no tokens.
+      OSError: if the disk is full.
+    """
+    vectors = open_word_vectors(path, format)
+    dtype, shape = tf.as_dtype(vectors.dtype), (vectors.num_rows, vectors.dim)
+    num_bytes = vectors.num_rows * vectors.dim * dtype.size
+    writer = CheckpointWriter(out, force=force)
+    writer.check_room(num_bytes)
+    if vocabulary is not None and os.path.exists(vocabulary) and not force:
+        raise FileExistsError(f"{vocabulary} exists; choose another name or force it")
+    if dry_run:
+        return shape
+    tokens = []
+
+    def rows():
+        for chunk_tokens, chunk in vectors.chunks():
+            if vocabulary is not None:
+                if chunk_tokens is None:
+                    raise ValueError(f"{path} has no tokens to write to {vocabulary}")
+                tokens.extend(chunk_tokens)
+            yield chunk
+
+    with (progress or Silence)(num_bytes) as bar:
+        writer.progress = bar.update
+        with writer:
+            writer.add(table, dtype, shape, rows())
+            if vocabulary is not None:
+                write_vocabulary(vocabulary, tokens, force=force)
+    return shape
+
+
+def export_vectors(
+    checkpoint,
+    table,
+    path,
+    format,
+    vocabulary=None,
+    reserved=NONE_RESERVED,
+    partition_strategy=None,
+    force=False,
+    dry_run=False,
+    progress=None,
+):
+    """Writes a table of a checkpoint to a file of word vectors, row by row in the order of the ids.
+
+    Args:
+      checkpoint: string, a checkpoint prefix on a local disk, or a folder, whose latest is taken.
+      table: string, the name of a variable of shape [num_rows, dim].
+      path: string, the file to write.
+      format: "word2vec", "word2vec-bin", "glove" or "npy", which keeps the dtype; the others are of
+        float32.
+      vocabulary: string, the file of the table's tokens, one a line; not needed for "npy".
+      reserved: `tf1_embed.vocabulary.Reserved`, rows at the table's beginning and end that have no
+        token and are left out.
+      partition_strategy: "mod" or "div", needed where the table has partitions.
+      force: bool, whether a file at `path` is replaced.
+      dry_run: bool, whether nothing is written.
+      progress: as for `import_vectors`.
+
+    Returns:
+      the shape of what was written, a tuple of ints.
+
+    Raises:
+      FileNotFoundError: if there is no such checkpoint or vocabulary, or no folder to write to.
+      FileExistsError: if `path` exists and not `force`.
+      KeyError: if the checkpoint holds no such table.
+      ValueError: if the table is no matrix, or has not a row for each token and reserved row; if a
+        token cannot be written in the format.
+      tf.errors.DataLossError: if the checkpoint is damaged.
+    """
+    first, last = reserved
+    with CheckpointReader(checkpoint) as reader:
+        stored = StoredRows(reader, reader.find(table), partition_strategy)
+        if len(stored.shape) != 2 or not reader.dtype(stored.name).is_floating:
+            raise ValueError(
+                f"{table!r} must be floats of shape [num_rows, dim], got {stored.dtype} of shape "
+                f"{list(stored.shape)}"
+            )
+        num_rows, dim = stored.shape[0] - first - last, stored.shape[1]
+        tokens = None
+        if vocabulary is not None:
+            tokens = read_vocabulary(vocabulary)
+            if len(tokens) != num_rows:
+                raise ValueError(
+                    f"{vocabulary} has {len(tokens)} tokens; {table!r} has {stored.shape[0]} rows, "
+                    f"of which {first} + {last} are reserved"
+                )
+        elif format != "npy":
+            raise ValueError(f"format {format!r} needs the tokens: give `vocabulary`")
+        if os.path.exists(path) and not force:
+            raise FileExistsError(f"{path} exists; choose another name or force it")
+        if dry_run:
+            return num_rows, dim
+        step = rows_in_chunk(stored.dtype, stored.shape[1:])
+
+        def chunks(bar):
+            for start in range(0, num_rows, step):
+                stop = min(start + step, num_rows)
+                rows = stored[slice(first + start, first + stop)]
+                yield (None if tokens is None else tokens[start:stop]), rows
+                bar.update(rows.nbytes)
+            # Before the file takes its name.
+            reader.check_rest()
+
+        with (progress or Silence)(num_rows * dim * stored.dtype.itemsize) as bar:
+            write_word_vectors(path, format, num_rows, dim, chunks(bar), force=force)
+    return num_rows, dim

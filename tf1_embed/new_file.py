@@ -1,0 +1,51 @@
+"""Files that appear whole or not at all."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+
+
+@contextlib.contextmanager
+def new_file(path, force=False):
+    """Opens a file that takes its name when the context is left without an exception.
+
+    Args:
+      path: string, on a local disk.
+      force: bool, whether a file of that name is replaced.
+
+    Yields:
+      the file, open for bytes.
+
+    Raises:
+      FileExistsError: if there is one and not `force`.
+      FileNotFoundError: if there is no folder for it.
+    """
+    path = os.path.abspath(path)
+    folder, name = os.path.split(path)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"there is no folder {folder!r} to write {name!r} to")
+    if os.path.exists(path) and not force:
+        raise FileExistsError(
+            f"{path} exists; choose another name, or replace it with force=True (--force)"
+        )
+    temporary = tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=folder)
+    try:
+        unfinished = os.path.join(temporary, name)
+        with open(unfinished, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+        flush_to_disk(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def flush_to_disk(path):
+    """Waits until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
