@@ -68,6 +68,7 @@ class Model:
 
     def slots(self, variable, ids, strategy="mod"):
         """Returns a dict from the name of each kind of slot to the slots of ids."""
+        ids = list(ids)
         if not isinstance(variable, (list, tuple)) and not hasattr(variable, "as_tensor"):
             variable = [variable]
         return {

@@ -69,8 +69,7 @@ def merge(arguments):
 
     rows = None
     if arguments.trainable_rows is not None:
-        ids = _ids(arguments.trainable_rows)
-        rows = Rows.of(ids, size=_num_rows(arguments) + len(set(ids)))
+        rows = Rows.of(_ids(arguments.trainable_rows), size=_num_rows(arguments))
     written = merge_checkpoint(
         arguments.checkpoint,
         arguments.table,

@@ -170,7 +170,8 @@ def safe_embedding_lookup_sparse(
         `tf.nn.safe_embedding_lookup_sparse`.
       sp_ids: `tf.SparseTensor` of int32 or int64 ids, of shape [..., any]; those along the last
         axis are combined.
-      sp_weights: `tf.SparseTensor` of floats of the same indices, or None for weights of 1.
+      sp_weights: `tf.SparseTensor` of the table's dtype and the same indices, or None for weights of
+        1.
       combiner: as for `embedding_lookup_sparse`.
       default_id: int, the id of rows without ids; default: none, such rows are zeros.
       name: string, a name for the operation.
@@ -185,25 +186,35 @@ def safe_embedding_lookup_sparse(
       ValueError: as for `embedding_lookup_sparse`.
       tf.errors.InvalidArgumentError: at run time, if an id is beyond the table.
     """
-    if isinstance(table, GrownTable):
-        _check_sparse(sp_ids)
-        with tf.name_scope("valid_ids"):
-            sp_ids, sp_weights = _valid_sparse(sp_ids, sp_weights, combiner, default_id)
-            # The row of zeros is for rows without ids: TensorFlow takes the first one, then clears.
-            table, sp_ids = _looked_up_once(table, sp_ids, partition_strategy)
-            table = tf.pad(table, [[1, 0], [0, 0]])
-            sp_ids = tf.SparseTensor(sp_ids.indices, sp_ids.values + 1, sp_ids.dense_shape)
-        default_id = None
-    return tf.nn.safe_embedding_lookup_sparse(
-        table,
-        sp_ids,
-        sp_weights,
-        combiner=combiner,
-        default_id=default_id,
-        name=name,
-        partition_strategy=partition_strategy,
-        max_norm=max_norm,
-    )
+    if not isinstance(table, GrownTable):
+        return tf.nn.safe_embedding_lookup_sparse(
+            table, sp_ids, sp_weights, combiner, default_id, name, partition_strategy, max_norm
+        )
+    _check_sparse(sp_ids)
+    with tf.name_scope(name, "safe_embedding_lookup_sparse") as scope:
+        is_valid = sp_ids.values >= 0
+        if sp_weights is not None and combiner != "sum":
+            is_valid = tf.logical_and(is_valid, sp_weights.values > 0)
+        batch_shape, static_shape = sp_ids.dense_shape[:-1], sp_ids.shape[:-1]
+        flat_shape = tf.stack([tf.reduce_prod(batch_shape), sp_ids.dense_shape[-1]])
+
+        def prepare(sparse, default):
+            sparse = tf.sparse.reshape(tf.sparse.retain(sparse, is_valid), flat_shape)
+            return sparse if default_id is None else tf.sparse.fill_empty_rows(sparse, default)[0]
+
+        sp_ids = prepare(sp_ids, default_id)
+        if sp_weights is not None:
+            sp_weights = prepare(sp_weights, 1.0)
+        vectors, sp_ids = _looked_up_once(table, sp_ids, partition_strategy)
+        # For rows that are still empty TensorFlow takes the first vector, then clears the result.
+        vectors = tf.pad(vectors, [[1, 0], [0, 0]])
+        sp_ids = tf.SparseTensor(sp_ids.indices, sp_ids.values + 1, sp_ids.dense_shape)
+        combined = tf.nn.safe_embedding_lookup_sparse(
+            vectors, sp_ids, sp_weights, combiner, max_norm=max_norm
+        )
+        combined = tf.reshape(combined, tf.concat([batch_shape, table.shape[1:]], 0))
+        combined.set_shape(static_shape.concatenate(table.shape[1:]))
+        return tf.identity(combined, name=scope)
 
 
 def matmul(x, table, name=None):
@@ -255,15 +266,6 @@ def _looked_up_once(table, sp_ids, partition_strategy):
     ids, positions = tf.unique(sp_ids.values)
     vectors = embedding_lookup(table, ids, partition_strategy=partition_strategy)
     return vectors, tf.SparseTensor(sp_ids.indices, positions, sp_ids.dense_shape)
-
-
-def _valid_sparse(sp_ids, sp_weights, combiner, default_id):
-    """Returns the ids and weights that count; `default_id`, if given, where there are none."""
-    is_valid = sp_ids.values >= 0
-    if sp_weights is not None and combiner != "sum":
-        is_valid = tf.logical_and(is_valid, sp_weights.values > 0)
-    sparse = [each and tf.sparse_retain(each, is_valid) for each in (sp_ids, sp_weights)]
-    return sparse
 
 
 def _check_partition_strategy(table, partition_strategy):

@@ -1,9 +1,12 @@
 """The rows of deltas among those of a variable: where they come to lie, and what all hash to."""
 
 import numpy as np
+import tensorflow.compat.v1 as tf
 
 from tf1_embed.checkpoint.growth import Growth
+from tf1_embed.checkpoint.slots import find_slots, variable_name
 from tf1_embed.checkpoint.stored_rows import StoredRows
+from tf1_embed.checkpoint.vocabulary_axis import VocabularyAxis
 from tf1_embed.chunks import rows_in_chunk
 from tf1_embed.fingerprints import Digest
 from tf1_embed.rows import Rows
@@ -68,25 +71,27 @@ class Stack:
         return ~self._of(level)
 
     def join(self, arrays, axis):
-        """Returns the new rows of each delta, which are on an axis, in the order of the last ids."""
+        """Returns the new rows of each delta, along an axis, in the order of their last ids."""
         return np.take(np.concatenate(arrays, axis), self._order, axis)
 
     def _of(self, level):
         return Rows.of(np.concatenate([np.zeros(0, np.int64), *self._ids[level:]]), self._size)
 
 
-def fingerprints(reader, axis, wanted, new=None, partition_strategy=None, update=None):
-    """Returns the fingerprint of each of several sets of rows of a variable, read once.
+def fingerprints(
+    reader, axis, wanted, partition_strategy=None, new_rows=None, values=None, update=None
+):
+    """Returns the fingerprints of several sets of rows of a variable, which is read once.
 
-    A projection's is that of its rows, of which each is as long as there are ids in the set.
+    That of a projection is of its rows, as long as the set has ids.
 
     Args:
       reader: `CheckpointReader`.
       axis: `VocabularyAxis`.
-      wanted: list of `Rows` of the variable, or of the one that it grows to.
-      new: pair of the `Rows` that the variable would be given, and their values on its axis;
-        default: none.
+      wanted: list of `Rows` of the variable with the new rows in it.
       partition_strategy: "mod" or "div", needed where the variable has partitions.
+      new_rows: `Rows` that the variable would get, default: none.
+      values: array, their values along the axis.
       update: function that is given the number of bytes of each chunk.
 
     Returns:
@@ -97,10 +102,10 @@ def fingerprints(reader, axis, wanted, new=None, partition_strategy=None, update
     for rows in wanted:
         shape[axis.axis] = rows.count
         digests.append(Digest(dtype, tuple(shape)))
-    if new is None:
-        new = Rows.range(0, 0, size=axis.size), None
-    chunks = (_columns if axis.axis else _rows)(reader, axis, *new, partition_strategy)
-    for ids, chunk in chunks:
+    if new_rows is None:
+        new_rows = Rows.range(0, 0, size=axis.size)
+    chunks = _columns if axis.axis else _rows
+    for ids, chunk in chunks(reader, axis, partition_strategy, new_rows, values):
         for digest, rows in zip(digests, wanted):
             digest.update(np.compress(rows.contains(ids), chunk, axis.axis))
         if update is not None:
@@ -108,7 +113,64 @@ def fingerprints(reader, axis, wanted, new=None, partition_strategy=None, update
     return [digest.hexdigest() for digest in digests]
 
 
-def _rows(reader, axis, new_rows, values, partition_strategy):
+def find_axis(reader, name, axis):
+    """Returns the `VocabularyAxis` of a variable in one more checkpoint.
+
+    Args:
+      reader: `CheckpointReader`.
+      name: string, the variable's name in another checkpoint, which may be object-based.
+      axis: int.
+
+    Raises:
+      KeyError: if the checkpoint does not hold it.
+      ValueError: if it has no such axis.
+    """
+    name = reader.find(variable_name(name))
+    shape = reader.shape(name)
+    if len(shape) <= axis:
+        raise ValueError(
+            f"{variable_name(name)!r} must have an axis {axis}, got shape {list(shape)} in "
+            f"{reader.prefix}"
+        )
+    return VocabularyAxis(name, axis, shape[axis])
+
+
+def check_fits(reader, axis, name, dtype, shape, where):
+    """Checks that a variable's rows are those of another one.
+
+    Args:
+      reader: `CheckpointReader`.
+      axis: `VocabularyAxis`.
+      name: string, its variable or a slot variable of that.
+      dtype: the other's dtype.
+      shape: the other's shape, of any size on the axis.
+      where: string, the prefix that it is from.
+
+    Raises:
+      ValueError: if dtypes or shapes differ, but for the size on the axis.
+    """
+    expected, got = list(reader.shape(name)), list(shape)
+    if len(got) == len(expected):
+        expected[axis.axis] = got[axis.axis]
+    if got != expected or reader.dtype(name) != dtype:
+        raise ValueError(
+            f"{variable_name(name)!r} must be the same in both checkpoints but for its size on "
+            f"axis {axis.axis}; got {reader.dtype(name).name} of shape {list(reader.shape(name))} "
+            f"in {reader.prefix}, and {tf.as_dtype(dtype).name} of shape {list(shape)} in {where}"
+        )
+
+
+def slots_of(reader, axis):
+    """Returns the `Slot` of each slot variable that has an entry for each id, a list."""
+    return [
+        slot
+        for slot in find_slots(reader).values()
+        # One number for each row of a projection is nothing to an id.
+        if slot.table == axis.name and reader.shape(slot.name)[axis.axis :][:1] == (axis.size,)
+    ]
+
+
+def _rows(reader, axis, partition_strategy, new_rows, values):
     """Yields rows of a grown table in the order of their ids, and these."""
     stored = StoredRows(reader, axis.name, partition_strategy)
     id_map = IdMap(new_rows, axis.size)
@@ -125,7 +187,7 @@ def _rows(reader, axis, new_rows, values, partition_strategy):
         yield ids, rows
 
 
-def _columns(reader, axis, new_rows, values, partition_strategy):
+def _columns(reader, axis, partition_strategy, new_rows, values):
     """Yields rows of a grown projection, and all ids, of which each has a column."""
     growth = Growth(reader, axis, IdMap(new_rows, axis.size), partition_strategy)
     ids = np.arange(new_rows.size)

@@ -1,4 +1,4 @@
-"""Deltas as files: a small checkpoint of new rows, and JSON that says which table they belong to."""
+"""Deltas as files: a small checkpoint of new rows, and JSON that says what they belong to."""
 
 import json
 import os
@@ -64,6 +64,18 @@ def delta_path(prefix):
     return os.fspath(prefix) + SUFFIX
 
 
+def check_output(out, force, sources):
+    """Raises an error if a checkpoint cannot be written because of what is there.
+
+    Args:
+      out: string, the prefix to write.
+      force: bool, whether a checkpoint of that prefix is replaced.
+      sources: list of strings, the prefixes of all that is read, none of which is replaced.
+    """
+    for source in sources:
+        CheckpointWriter(out, force=force, source=source)
+
+
 def write_delta(delta, force=False):
     """Writes a delta. It is one when both its files are there, of which the index comes last.
 
@@ -126,7 +138,9 @@ def read_delta(prefix):
             tables[name] = _read_table(reader, name, _Fields(path, entry, f" of {name!r}"))
             told += [name, *tables[name].slots]
         if sorted(told) != reader.names():
-            raise content.invalid(f"its checkpoint holds {reader.names()!r:.200}, not {told!r:.200}")
+            raise content.invalid(
+                f"its checkpoint holds {reader.names()!r:.200}, not {told!r:.200}"
+            )
         reader.check_rest()
     for name, new in tables.items():
         if tokens is not None and len(tokens) != new.rows.count:

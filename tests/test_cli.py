@@ -1,0 +1,394 @@
+import io
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from tables import bits, counting_rows, flip_byte, load_checkpoint, save_checkpoint, special_rows
+
+import tf1_embed
+from tf1_embed.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+
+COMMANDS = ["inspect", "grow", "merge", "split", "verify", "audit", "import", "export"]
+COMMANDS += ["delta extract", "delta apply", "delta revert"]
+
+
+@pytest.fixture(scope="module")
+def base_files(tmp_path_factory):
+    """A checkpoint of a small model that was trained with Adam, as its files."""
+    folder = tmp_path_factory.mktemp("base")
+    with tf.Graph().as_default(), tf.Session() as session:
+        table = tf.get_variable("embedding", initializer=counting_rows(10), use_resource=False)
+        bias = tf.get_variable("bias", initializer=np.zeros(10, np.float32), use_resource=False)
+        ids = tf.constant([1, 3])
+        loss = tf.reduce_sum(tf.nn.embedding_lookup(table, ids)) + tf.reduce_sum(bias)
+        step = tf.train.get_or_create_global_step()
+        train_op = tf.train.AdamOptimizer(0.1).minimize(loss, step)
+        session.run(tf.global_variables_initializer())
+        session.run(train_op)
+        tf.train.Saver().save(session, str(folder / "model.ckpt"), step, write_meta_graph=False)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def workdir(tmp_path, base_files, monkeypatch):
+    """The working folder, with a base checkpoint in runs/base and an empty folder runs/grown."""
+    (tmp_path / "runs" / "base").mkdir(parents=True)
+    (tmp_path / "runs" / "grown").mkdir()
+    for name, content in base_files.items():
+        (tmp_path / "runs" / "base" / name).write_bytes(content)
+    monkeypatch.chdir(str(tmp_path))
+    return tmp_path
+
+
+def run(command):
+    """Runs a command line in this process; returns its exit status."""
+    return main(shlex.split(command))
+
+
+GROW = "grow runs/base --table embedding --rows 2 --out runs/grown/model.ckpt"
+
+
+# What README and the docs show.
+
+
+def console_blocks(path):
+    return re.findall(r"```console\n(.*?)```", (ROOT / path).read_text(encoding="utf-8"), re.S)
+
+
+@pytest.mark.parametrize("page", ["README.md"])
+def test_terminal_sessions_in_the_docs_print_what_they_show(page, workdir, capsys):
+    blocks = console_blocks(page)
+    assert blocks
+    for block in blocks:
+        for command, expected in re.findall(r"\$ tf1-embed (.*)\n((?:[^$\n].*\n)*)", block):
+            assert run(command) == 0
+            assert capsys.readouterr().out == expected, command
+
+
+# Help and usage errors.
+
+
+def run_process(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "tf1_embed", *arguments],
+        cwd=str(ROOT),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["grow", "--help"], ["grow"], ["no-such"]])
+def test_help_and_usage_errors_import_neither_numpy_nor_tensorflow(arguments):
+    program = f"""
+import sys
+from tf1_embed.cli import main
+try:
+    main({arguments!r})
+except SystemExit as error:
+    modules = [each for each in ("numpy", "tensorflow") if each in sys.modules]
+    print(error.code, modules, file=sys.stderr)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=str(ROOT),
+        capture_output=True,
+        text=True,
+    )
+    code = 0 if "--help" in arguments else 2
+    assert result.stderr.splitlines()[-1] == f"{code} []"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(f"{command} --help")
+    assert caught.value.code == 0
+    assert f"usage: tf1-embed {command}" in capsys.readouterr().out
+
+
+def test_version_is_told(capsys):
+    with pytest.raises(SystemExit):
+        run("--version")
+    assert capsys.readouterr().out.strip() == tf1_embed.__version__
+
+
+def test_module_is_the_command():
+    result = run_process("inspect", "no-such-checkpoint")
+    assert result.returncode == 2
+    assert result.stdout == ""
+    # TensorFlow's own words are kept away.
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("tf1-embed: `checkpoint` must be a checkpoint prefix")
+
+
+@pytest.mark.parametrize("place", ["--debug {}", "{} --debug"])
+def test_debug_shows_the_error_itself(place, workdir):
+    with pytest.raises(FileNotFoundError):
+        run(place.format("inspect nothing"))
+
+
+# Each command does what its function does; the functions have tests of their own.
+
+
+def test_inspect_as_json(workdir, capsys):
+    assert run("inspect runs/base --json") == 0
+    variables = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
+    assert variables["embedding"]["kind"] == "table"
+    assert variables["embedding"]["shape"] == [10, 2]
+    assert variables["embedding/Adam_1"]["table"] == "embedding"
+    assert variables["global_step"]["dtype"] == "int64"
+
+
+def test_grow_as_json_tells_each_tensor(workdir, capsys):
+    assert run(f"{GROW} --also-found --json") == 0
+    result = json.loads(capsys.readouterr().out)
+    tensors = {each["name"]: each for each in result["tensors"]}
+    assert tensors["embedding/Adam"]["old_shape"] == [10, 2]
+    assert tensors["bias/Adam"]["new_shape"] == [12]
+    assert result["bytes"] == sum(each["num_bytes"] for each in result["tensors"])
+    assert load_checkpoint("runs/grown/model.ckpt")["bias"].shape == (12,)
+
+
+@pytest.mark.parametrize("as_json", ["", " --json"])
+def test_dry_run_tells_the_same_and_writes_nothing(workdir, capsys, as_json):
+    assert run(f"{GROW} --also-found --dry-run{as_json}") == 0
+    out = capsys.readouterr().out
+    assert not list((workdir / "runs" / "grown").iterdir())
+    if as_json:
+        assert json.loads(out)["written"] is False
+    else:
+        assert re.search(r"^embedding +float32 +\[10, 2\] → \[12, 2\] +96 bytes$", out, re.M)
+        assert re.search(r"^global_step +int64 +\[\] +8 bytes$", out, re.M)
+        assert "would be written to runs/grown/model.ckpt" in out
+
+
+def test_what_else_has_so_many_rows_is_asked_about(workdir, capsys, monkeypatch):
+    # Nobody can answer.
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert run(GROW) == 2
+    assert "as many rows or columns as the tables: bias. Say" in capsys.readouterr().err
+    assert not list((workdir / "runs" / "grown").iterdir())
+    for answer, expected in [("y\n", 12), ("\n", 10), ("no\n", 10)]:
+        stdin = io.StringIO(answer)
+        stdin.isatty = lambda: True
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert run(f"{GROW} --force") == 0
+        assert load_checkpoint("runs/grown/model.ckpt")["bias"].shape == (expected,)
+    assert run(f"{GROW} --force --only-tables") == 0
+    assert load_checkpoint("runs/grown/model.ckpt")["bias"].shape == (10,)
+    assert run(f"{GROW} --force --also bias") == 0
+    assert load_checkpoint("runs/grown/model.ckpt")["bias"].shape == (12,)
+
+
+def test_initializers_are_given_for_all_or_by_name(workdir):
+    np.save("rows.npy", counting_rows(2, start=70))
+    also = "--also bias --force"
+    assert run(f"{GROW} {also} --initializer constant:0.5") == 0
+    grown = load_checkpoint("runs/grown/model.ckpt")
+    assert (grown["embedding"][10:] == 0.5).all()
+    assert (grown["bias"][10:] == 0.5).all()
+    assert run(f"{GROW} {also} --initializer embedding=rows.npy --initializer bias=copy_of:3") == 0
+    grown = load_checkpoint("runs/grown/model.ckpt")
+    assert (grown["embedding"][10:] == counting_rows(2, start=70)).all()
+    assert (grown["bias"][10:] == grown["bias"][3]).all()
+    drawn = []
+    for seed in ("0", "1"):
+        assert run(f"{GROW} {also} --initializer embedding=glorot_normal --seed {seed}") == 0
+        drawn.append(load_checkpoint("runs/grown/model.ckpt")["embedding"][10:])
+    assert (drawn[0] != drawn[1]).all()
+
+
+@pytest.mark.parametrize(
+    "options, error",
+    [
+        ("--initializer nothing", "--initializer must be zeros, glorot_normal"),
+        ("--initializer zeros --initializer bias=mean", "give one --initializer for all"),
+        ("--slot-value Adam", "--slot-value must be SLOT=NUMBER, got 'Adam'"),
+        ("--reserved middle:1", "reserved rows must be first:N, last:N"),
+        ("--old-vocab old.txt", "--old-vocab needs --new-vocab"),
+        ("--table nothing", "holds no variable 'nothing'"),
+        ("--out runs/nowhere/model.ckpt", "there is no folder"),
+    ],
+)
+def test_bad_options_are_told_and_nothing_is_written(workdir, capsys, options, error):
+    assert run(f"{GROW} --only-tables {options}") == 2
+    message = capsys.readouterr().err
+    assert message.startswith("tf1-embed: ")
+    assert error in message
+    assert "Traceback" not in message
+    assert not list((workdir / "runs" / "grown").iterdir())
+
+
+def test_slots_get_the_values_that_are_given(workdir):
+    assert run(f"{GROW} --only-tables --slot-value Adam=0.25 --reset-slots") == 0
+    grown = load_checkpoint("runs/grown/model.ckpt")
+    assert (grown["embedding/Adam"] == 0.25).all()
+    assert (grown["embedding/Adam_1"] == 0).all()
+
+
+def write_lines(path, lines):
+    Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def test_growth_and_comparison_by_vocabularies(workdir, capsys):
+    old = [f"word{i}" for i in range(8)]
+    new = ["new", *reversed(old), "other new"]
+    write_lines("old.txt", old)
+    write_lines("new.txt", new)
+    options = "--old-vocab old.txt --new-vocab new.txt --reserved first:1 --reserved last:1"
+    grow = f"grow runs/base --table embedding --only-tables --out runs/grown/g {options}"
+    assert run(grow) == 0
+    base = load_checkpoint("runs/base/model.ckpt-1")["embedding"]
+    grown = load_checkpoint("runs/grown/g")["embedding"]
+    assert grown.shape == (12, 2)
+    assert (grown[0] == base[0]).all()
+    assert (grown[11] == base[9]).all()
+    for i, word in enumerate(old):
+        assert (grown[1 + new.index(word)] == base[1 + i]).all()
+    capsys.readouterr()
+    assert run(f"verify runs/base runs/grown/g --table embedding {options}") == 0
+    assert "all 10 old rows are the same" in capsys.readouterr().out
+    # By id they are not.
+    assert run("verify runs/base runs/grown/g --table embedding") == 1
+    write_lines("new.txt", new[:-2])
+    assert run(f"{grow} --force") == 2
+    assert "--drop-missing" in capsys.readouterr().err
+    assert run(f"{grow} --force --drop-missing") == 0
+
+
+def test_verify_names_the_rows_that_changed(workdir, capsys):
+    changed = load_checkpoint("runs/base/model.ckpt-1")
+    changed["embedding"][[2, 7]] += 0.5
+    save_checkpoint("runs/grown/changed", changed)
+    assert run("verify runs/base runs/grown/changed --table embedding") == 1
+    out = capsys.readouterr().out
+    assert out == "embedding: 2 of 10 old rows changed by at most 0.5: ids 2, 7\n"
+    assert run("verify runs/base runs/grown/changed --table embedding --json") == 1
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["first_ids"] == [2, 7]
+    assert found["largest_difference"] == 0.5
+    assert run("verify runs/base runs/grown/changed --table 'bi*'") == 0
+
+
+def test_infinite_differences_are_json(workdir, capsys):
+    save_checkpoint("old", {"e": np.zeros([3, 2], np.float32)})
+    save_checkpoint("new", {"e": np.full([3, 2], np.nan, np.float32)})
+    assert run("verify old new --table e --json") == 1
+    assert json.loads(capsys.readouterr().out)[0]["largest_difference"] == "inf"
+
+
+def test_merge_and_split_are_inverses(workdir):
+    assert run(f"{GROW} --also-found") == 0
+    grown = load_checkpoint("runs/grown/model.ckpt")
+    split = "split runs/grown/model.ckpt --table embedding --out runs/split"
+    merge = "merge runs/split --table embedding --out runs/merged --force"
+    for old, new in [("--old-rows 10", ""), ("--trainable-rows 2,5:7", "--trainable-rows 2,5:7")]:
+        assert run(f"{split} {old} --force") == 0
+        assert set(load_checkpoint("runs/split")) > set(grown)
+        assert run(f"{merge} {new}") == 0
+        merged = load_checkpoint("runs/merged")
+        assert set(merged) == set(grown)
+        assert all(np.array_equal(merged[name], grown[name]) for name in grown)
+
+
+def test_deltas_are_extracted_applied_and_reverted(workdir, capsys):
+    assert run(f"{GROW} --only-tables") == 0
+    extract = "delta extract runs/base runs/grown/model.ckpt --table embedding --out runs/delta"
+    assert run(extract) == 0
+    assert run("delta apply runs/base runs/delta --out runs/again") == 0
+    grown, again = load_checkpoint("runs/grown/model.ckpt"), load_checkpoint("runs/again")
+    assert all(np.array_equal(again[name], grown[name]) for name in grown)
+    assert run("delta revert runs/again runs/delta --out runs/back") == 0
+    base, back = load_checkpoint("runs/base/model.ckpt-1"), load_checkpoint("runs/back")
+    assert all(np.array_equal(back[name], base[name]) for name in base)
+
+
+def test_vectors_are_imported_and_exported_bit_for_bit(workdir, capsys):
+    rows = special_rows()[5:]  # text has no payload of a NaN
+    words = [f"word{i}" for i in range(len(rows))]
+    save_checkpoint("runs/words", {"e": rows})
+    write_lines("words.txt", words)
+    for kind in ("word2vec", "word2vec-bin", "glove", "npy"):
+        tokens = "" if kind == "npy" else "--vocab words.txt"
+        export = (
+            f"export runs/words --table e --format {kind} {tokens} --out vectors.{kind} --force"
+        )
+        assert run(export) == 0
+        tokens = "" if kind == "npy" else "--vocab-out again.txt"
+        back = f"import vectors.{kind} --table e --format {kind} {tokens} --out runs/again --force"
+        assert run(back) == 0
+        assert (bits(load_checkpoint("runs/again")["e"]) == bits(rows)).all()
+        if kind != "npy":
+            assert Path("again.txt").read_text() == Path("words.txt").read_text()
+    assert run("export runs/words --table e --format glove --out vectors.glove") == 2
+    assert "needs the tokens" in capsys.readouterr().err
+
+
+def test_reserved_rows_are_not_exported(workdir):
+    write_lines("words.txt", [f"word{i}" for i in range(8)])
+    reserved = "--reserved first:1,last:1"
+    export = "export runs/base --table embedding --format glove --vocab words.txt --out words.vec"
+    assert run(f"{export} {reserved}") == 0
+    assert run("import words.vec --table e --out runs/again --format glove") == 0
+    base = load_checkpoint("runs/base/model.ckpt-1")["embedding"]
+    assert (load_checkpoint("runs/again")["e"] == base[1:9]).all()
+
+
+def test_damaged_export_leaves_no_file(workdir, capsys):
+    save_checkpoint(workdir / "words", {"e": counting_rows(50)})
+    flip_byte(workdir / "words.data-00000-of-00001", 60)
+    assert run("export words --table e --format npy --out words.npy") == 2
+    assert "checksum" in capsys.readouterr().err
+    assert not Path("words.npy").exists()
+
+
+def save_graph(path, optimizer):
+    with tf.Graph().as_default():
+        table = tf.get_variable("embedding", [10, 2], use_resource=False)
+        ids = tf.placeholder(tf.int32, [None])
+        loss = tf.reduce_sum(tf.nn.embedding_lookup(table, ids))
+        tf.add_to_collection(tf.GraphKeys.TRAIN_OP, optimizer(table).minimize(loss))
+        tf.train.export_meta_graph(path)
+
+
+def test_audit_finds_what_moves_and_nothing_else(workdir, capsys):
+    save_graph("adam.meta", lambda table: tf.train.AdamOptimizer(0.1))
+    assert run("audit adam.meta --table embedding --frozen 0:8") == 1
+    assert "TrainableRowsOptimizer" in capsys.readouterr().out
+    assert run("audit adam.meta --table embedding --frozen 0:8 --json") == 1
+    assert json.loads(capsys.readouterr().out)[0]["table"] == "embedding"
+    rows = tf1_embed.Rows.range(8, 10, size=10)
+    save_graph(
+        "wrapped.meta",
+        lambda table: tf1_embed.TrainableRowsOptimizer(tf.train.AdamOptimizer(0.1), {table: rows}),
+    )
+    assert run("audit wrapped.meta --table embedding --frozen 0:8") == 0
+    assert "clean" in capsys.readouterr().out
+    assert run("audit wrapped.meta --table embedding --frozen 0-8") == 2
+    assert "rows must be ids and ranges" in capsys.readouterr().err
+
+
+def test_a_bar_shows_on_a_terminal_only(workdir, capsys, monkeypatch):
+    tqdm = pytest.importorskip("tqdm")
+    assert run(f"{GROW} --only-tables") == 0
+    assert capsys.readouterr().err == ""
+    totals = []
+    original = tqdm.tqdm
+
+    def noted(*args, **kwargs):
+        totals.append(kwargs["total"])
+        return original(*args, **dict(kwargs, disable=True))
+
+    monkeypatch.setattr(tqdm, "tqdm", noted)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert run(f"{GROW} --only-tables --force --json") == 0
+    assert totals == [json.loads(capsys.readouterr().out)["bytes"]]

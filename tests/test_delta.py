@@ -1,0 +1,748 @@
+"""Deltas: extracted, applied, stacked, reverted, refused, and read whatever they hold."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from hypothesis import strategies as st
+from tables import (
+    DTYPES,
+    counting_rows,
+    flip_byte,
+    load_checkpoint,
+    numpy_dtype,
+    save_checkpoint,
+    special_rows,
+    truncate,
+)
+
+import tf1_embed
+from tf1_embed.checkpoint.delta import read_delta
+from tf1_embed.rows import Rows
+from tf1_embed.vocabulary import IdMap, append_map, id_map
+
+TABLES, ALSO = ["e"], ["bias", "projection:1"]
+
+# What grows along which axis in the checkpoints of these tests.
+AXES = {"e": 0, "e/Adam": 0, "e/Adam_1": 0, "bias": 0, "projection": 1, "projection/Adam": 1}
+
+
+def values_of(num_rows, seed=0):
+    """Returns the variables of a model; the first rows are the same whatever their number."""
+    random = np.random.RandomState(7)
+    values = {}
+    for name, axis in AXES.items():
+        rows = random.standard_normal([40, 3]).astype(np.float32)
+        rows[:14] = special_rows(dim=3)
+        rows = rows[:num_rows]
+        values[name] = rows[:, 0].copy() if name == "bias" else rows.T.copy() if axis else rows
+    return dict(values, global_step=np.int64(100 * num_rows), other=counting_rows(5))
+
+
+@pytest.fixture
+def save(tmp_path):
+    """A function that saves the variables of a model of so many rows; returns the prefix."""
+
+    def save(num_rows, partitions=None, **values):
+        folder = tmp_path / f"model{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        return save_checkpoint(folder / "m", dict(values_of(num_rows), **values), partitions)
+
+    return save
+
+
+@pytest.fixture
+def deltas(save, tmp_path):
+    """Checkpoints of 16, 18, 19 and 23 rows, and the deltas between them."""
+    models = [save(num_rows) for num_rows in (16, 18, 19, 23)]
+    prefixes = [str(tmp_path / f"delta{number}") for number in range(3)]
+    for old, new, out in zip(models, models[1:], prefixes):
+        tf1_embed.extract_delta(old, new, TABLES, out, also=ALSO)
+    return models, prefixes
+
+
+def assert_same(got, expected):
+    """Asserts that two dicts have the same arrays, bit for bit."""
+    assert set(got) == set(expected)
+    for name, value in expected.items():
+        value, other = np.asarray(value), np.asarray(got[name])
+        assert (other.shape, other.dtype) == (value.shape, value.dtype), name
+        assert other.tobytes() == value.tobytes(), name
+
+
+def files_of(folder):
+    """Returns a dict from each file under a folder to the SHA-256 of what it holds."""
+    return {
+        path: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in Path(str(folder)).rglob("*")
+        if path.is_file()
+    }
+
+
+def edit(prefix, change):
+    """Changes the JSON of a delta by a function of its content."""
+    path = Path(f"{prefix}.delta.json")
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_applied_delta_makes_the_grown_checkpoint_bit_for_bit(deltas, tmp_path):
+    (base, grown, *_), (delta, *_) = deltas
+    tf1_embed.apply_delta(base, delta, tmp_path / "out")
+    expected = dict(values_of(18), global_step=np.int64(1600))
+    assert_same(load_checkpoint(tmp_path / "out"), expected)
+    with tf.Graph().as_default(), tf.Session() as session:
+        variables = {
+            name: tf.get_variable(name, value.shape, value.dtype)
+            for name, value in expected.items()
+        }
+        tf.train.Saver().restore(session, str(tmp_path / "out"))
+        assert_same(session.run(variables), expected)
+
+
+def test_delta_is_a_checkpoint_of_the_new_rows_alone(deltas):
+    _, (delta, *_) = deltas
+    grown = values_of(18)
+    expected = {name: np.take(grown[name], [16, 17], axis) for name, axis in AXES.items()}
+    assert_same(load_checkpoint(delta), expected)
+
+
+def test_json_names_rows_and_the_fingerprints_of_what_they_belong_to(deltas):
+    (base, grown, *_), (delta, *_) = deltas
+    content = json.loads(Path(f"{delta}.delta.json").read_text())
+    assert content["tokens"] is None
+    table = content["tables"]["e"]
+    assert (table["rows"], table["size"], table["axis"]) == ([[16, 18]], 18, 0)
+    assert table["base_sha256"] == tf1_embed.fingerprint_checkpoint(base, "e")
+    assert table["grown_sha256"] == tf1_embed.fingerprint_checkpoint(grown, "e")
+    assert table["new_sha256"] == tf1_embed.fingerprint(values_of(18)["e"][16:])
+    assert set(table["slots"]) == {"e/Adam", "e/Adam_1"}
+    # A projection's are of the matrix as it is.
+    projection = content["tables"]["projection"]
+    assert projection["base_sha256"] == tf1_embed.fingerprint(values_of(16)["projection"])
+
+
+def test_delta_says_what_it_leaves_out(save, tmp_path):
+    base, grown = save(16), save(18, other=counting_rows(5, start=1), fresh=counting_rows(2))
+    written = tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d", also=["bias"])
+    shapes = {each.name: (each.old_shape, each.new_shape) for each in written}
+    assert shapes == {
+        "bias": ((18,), (2,)),
+        "e": ((18, 3), (2, 3)),
+        "e/Adam": ((18, 3), (2, 3)),
+        "e/Adam_1": ((18, 3), (2, 3)),
+        "fresh": ((2, 2), None),
+        "global_step": ((), None),
+        "other": ((5, 2), None),
+        "projection": ((3, 18), None),
+        "projection/Adam": ((3, 18), None),
+    }
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_special_bits_of_every_dtype_come_through(tmp_path, dtype):
+    old, new = counting_rows(4, dtype=dtype), special_rows(dtype)
+    base = save_checkpoint(tmp_path / "base", {"e": old})
+    grown = save_checkpoint(tmp_path / "grown", {"e": np.concatenate([old, new])})
+    tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d")
+    assert_same(load_checkpoint(tmp_path / "d"), {"e": new})
+    tf1_embed.apply_delta(base, tmp_path / "d", tmp_path / "out")
+    assert_same(load_checkpoint(tmp_path / "out"), load_checkpoint(grown))
+    tf1_embed.revert_delta(tmp_path / "out", tmp_path / "d", tmp_path / "back")
+    assert_same(load_checkpoint(tmp_path / "back"), {"e": old})
+
+
+def test_deltas_stack_in_order_and_revert_to_the_base(deltas, tmp_path):
+    (base, *_), prefixes = deltas
+    out = str(tmp_path / "out")
+    tf1_embed.apply_delta(base, prefixes, out)
+    assert_same(load_checkpoint(out), dict(values_of(23), global_step=np.int64(1600)))
+    for number, delta in reversed(list(enumerate(prefixes))):
+        out, previous = str(tmp_path / f"back{number}"), out
+        tf1_embed.revert_delta(previous, delta, out)
+    assert_same(load_checkpoint(out), values_of(16))
+    for name in ("e", "e/Adam", "bias", "projection"):
+        digests = [tf1_embed.fingerprint_checkpoint(each, name) for each in (base, out)]
+        assert digests[0] == digests[1]
+
+
+def test_rows_between_old_ones_stack_and_revert(tmp_path):
+    # Each growth keeps the last row last, and the first puts a row before all others too.
+    old = counting_rows(5)
+    first = np.insert(old, [0, 4, 4], [[10], [11], [12]], axis=0)
+    second = np.insert(first, [7, 7], [[20], [21]], axis=0)
+    prefixes = [
+        save_checkpoint(tmp_path / str(number), {"e": each, "e/Momentum": -each})
+        for number, each in enumerate([old, first, second])
+    ]
+    maps = [IdMap(Rows.of([0, 5, 6], 8), 5), append_map(8, 2, (0, 1))]
+    for number, each in enumerate(maps):
+        tf1_embed.extract_delta(
+            prefixes[number], prefixes[number + 1], TABLES, tmp_path / f"d{number}", id_map=each
+        )
+    stack = [tmp_path / "d0", tmp_path / "d1"]
+    tf1_embed.apply_delta(prefixes[0], stack, tmp_path / "out")
+    assert_same(load_checkpoint(tmp_path / "out"), {"e": second, "e/Momentum": -second})
+    tf1_embed.revert_delta(tmp_path / "out", stack[1], tmp_path / "back1")
+    assert_same(load_checkpoint(tmp_path / "back1"), {"e": first, "e/Momentum": -first})
+    tf1_embed.revert_delta(tmp_path / "back1", stack[0], tmp_path / "back0")
+    assert_same(load_checkpoint(tmp_path / "back0"), {"e": old, "e/Momentum": -old})
+
+
+@pytest.mark.parametrize("strategy", ["mod", "div"])
+def test_partitioned_tables_keep_their_partitions(save, tmp_path, strategy):
+    def by_id(num_rows):
+        values = values_of(num_rows)
+        if strategy == "mod":
+            for name, axis in AXES.items():
+                if axis == 0:
+                    order = np.concatenate([np.arange(part, num_rows, 3) for part in range(3)])
+                    values[name] = values[name][order]
+        return values
+
+    # Of rank 0 is no partitioned variable, and the projection has its partitions along axis 0.
+    models = []
+    for number, num_rows in enumerate((16, 18, 23)):
+        values = by_id(num_rows)
+        del values["global_step"], values["projection"], values["projection/Adam"]
+        models.append((save_checkpoint(tmp_path / f"m{number}", values, 3), values))
+    (base, old), (middle, _), (grown, new) = models
+    options = {"partition_strategy": strategy}
+    tf1_embed.extract_delta(base, middle, TABLES, tmp_path / "d0", also=["bias"], **options)
+    tf1_embed.extract_delta(middle, grown, TABLES, tmp_path / "d1", also=["bias"], **options)
+    assert_same({"e": load_checkpoint(tmp_path / "d1")["e"]}, {"e": values_of(23)["e"][18:]})
+    deltas = [tmp_path / "d0", tmp_path / "d1"]
+    tf1_embed.apply_delta(base, deltas, tmp_path / "out", **options)
+    assert_same(load_checkpoint(tmp_path / "out"), new)
+    partitions = {each.name: each.num_partitions for each in inspect(tmp_path / "out")}
+    assert partitions["e"] == 3
+    tf1_embed.revert_delta(tmp_path / "out", deltas[1], tmp_path / "back1", **options)
+    tf1_embed.revert_delta(tmp_path / "back1", deltas[0], tmp_path / "back0", **options)
+    assert_same(load_checkpoint(tmp_path / "back0"), old)
+    for call in (
+        lambda: tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "no"),
+        lambda: tf1_embed.apply_delta(base, deltas, tmp_path / "no"),
+        lambda: tf1_embed.revert_delta(grown, deltas[1], tmp_path / "no"),
+    ):
+        with pytest.raises(ValueError, match="partition_strategy"):
+            call()
+
+
+def inspect(prefix):
+    return tf1_embed.inspect_checkpoint(str(prefix))
+
+
+def test_a_delta_of_a_table_without_partitions_applies_to_one_with_them(deltas, tmp_path):
+    _, (delta, *_) = deltas
+    values = values_of(16)
+    names = [name for name, axis in AXES.items() if axis == 0]
+    save_checkpoint(tmp_path / "whole", values)
+    base = save_checkpoint(tmp_path / "parts", {name: values[name] for name in names}, 2)
+    with pytest.raises(KeyError, match="projection"):
+        tf1_embed.apply_delta(base, delta, tmp_path / "out", partition_strategy="div")
+    whole = save_checkpoint(tmp_path / "whole", {"e": values["e"]})
+    grown = save_checkpoint(tmp_path / "grown", {"e": values_of(18)["e"]}, 3)
+    tf1_embed.extract_delta(whole, grown, TABLES, tmp_path / "d", partition_strategy="div")
+    tf1_embed.apply_delta(
+        base, tmp_path / "d", tmp_path / "out", {"Adam": 0, "Adam_1": 0}, partition_strategy="div"
+    )
+    assert_same({"e": load_checkpoint(tmp_path / "out")["e"]}, {"e": values_of(18)["e"]})
+
+
+def test_object_based_checkpoints(tmp_path):
+    def save(num_rows):
+        with tf.Graph().as_default(), tf.Session() as session:
+            variable = tf.get_variable("e", initializer=counting_rows(num_rows), use_resource=True)
+            session.run(tf.global_variables_initializer())
+            folder = tmp_path / str(num_rows)
+            return tf.train.Checkpoint(e=variable).save(str(folder / "m"), session=session)
+
+    base, grown = save(5), save(7)
+    written = tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d")
+    assert [each.new_shape for each in written if each.name.startswith("e/")] == [(2, 2)]
+    tf1_embed.apply_delta(base, tmp_path / "d", tmp_path / "out")
+    key = "e/.ATTRIBUTES/VARIABLE_VALUE"
+    assert_same({key: load_checkpoint(tmp_path / "out")[key]}, {key: counting_rows(7)})
+    # Also a checkpoint by name of the same variable.
+    named = save_checkpoint(tmp_path / "named", {"e": counting_rows(5)})
+    tf1_embed.apply_delta(named, tmp_path / "d", tmp_path / "out2")
+    assert_same(load_checkpoint(tmp_path / "out2"), {"e": counting_rows(7)})
+
+
+def test_slots_that_the_base_has_not_are_left_out(deltas, tmp_path):
+    _, (delta, *_) = deltas
+    bare = {name: values_of(16)[name] for name in ("e", "bias", "projection")}
+    base = save_checkpoint(tmp_path / "bare", bare)
+    tf1_embed.apply_delta(base, delta, tmp_path / "out")
+    assert_same(load_checkpoint(tmp_path / "out"), {name: values_of(18)[name] for name in bare})
+
+
+def test_slots_that_a_delta_has_not_begin_as_the_optimizer_begins(save, tmp_path):
+    more = {"e/Adagrad": counting_rows(16, 3, start=1), "e/ExponentialMovingAverage": -ones(16)}
+    base, middle, grown = save(16, **more), save(18), save(19)
+    tf1_embed.extract_delta(base, middle, TABLES, tmp_path / "d0", with_slots=False)
+    tf1_embed.extract_delta(middle, grown, TABLES, tmp_path / "d1")
+    assert read_delta(tmp_path / "d0").tables["e"].slots == {}
+    deltas = [tmp_path / "d0", tmp_path / "d1"]
+    tf1_embed.apply_delta(base, deltas, tmp_path / "out", {"Adagrad": 0.5})
+    out, expected = load_checkpoint(tmp_path / "out"), values_of(19)
+    assert_same({"Adam": out["e/Adam"][18:]}, {"Adam": expected["e/Adam"][18:]})
+    assert_same({"Adam": out["e/Adam"][:18]}, {"Adam": padded(values_of(16)["e/Adam"], 2, 0)})
+    assert_same({"a": out["e/Adagrad"]}, {"a": padded(more["e/Adagrad"], 3, 0.5)})
+    average = np.concatenate([-ones(16), expected["e"][16:]])
+    assert_same({"a": out["e/ExponentialMovingAverage"]}, {"a": average})
+    with pytest.raises(KeyError, match="NoSuchSlot"):
+        tf1_embed.apply_delta(base, deltas, tmp_path / "out2", {"NoSuchSlot": 0.5})
+
+
+def ones(num_rows):
+    return np.ones([num_rows, 3], np.float32)
+
+
+def padded(rows, num_rows, value):
+    return np.concatenate([rows, np.full([num_rows, 3], value, np.float32)])
+
+
+def test_slots_of_an_unknown_optimizer_are_asked_for(save, tmp_path):
+    base, grown = save(16, **{"e/gizmo": ones(16)}), save(18)
+    tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d")
+    with pytest.raises(ValueError, match="gizmo"):
+        tf1_embed.apply_delta(base, tmp_path / "d", tmp_path / "out")
+
+
+def test_tokens_of_the_new_rows_are_noted(tmp_path):
+    old, new = ["a", "b"], ["x", "a", "caf\u00e9", "b", "\u65b0 1"]
+    reserved = (1, 1)
+    base = save_checkpoint(tmp_path / "base", {"e": counting_rows(4)})
+    rows = np.insert(counting_rows(4), [1, 2, 3], [[10], [11], [12]], axis=0)
+    grown = save_checkpoint(tmp_path / "grown", {"e": rows})
+    mapping = id_map(old, new, 4, reserved)
+    tf1_embed.extract_delta(
+        base, grown, TABLES, tmp_path / "d", id_map=mapping, tokens=new, reserved=reserved
+    )
+    delta = read_delta(tmp_path / "d")
+    assert delta.tokens == ("x", "caf\u00e9", "\u65b0 1")
+    assert delta.tables["e"].rows.ids().tolist() == [1, 3, 5]
+    tf1_embed.apply_delta(base, tmp_path / "d", tmp_path / "out")
+    assert_same(load_checkpoint(tmp_path / "out"), {"e": rows})
+    # Without a map, new rows are before the last reserved one.
+    grown = save_checkpoint(tmp_path / "grown2", {"e": np.insert(counting_rows(4), 3, 9, axis=0)})
+    tf1_embed.extract_delta(
+        base, grown, TABLES, tmp_path / "d2", tokens=["a", "b", "c"], reserved=reserved
+    )
+    assert read_delta(tmp_path / "d2").tokens == ("c",)
+    for tokens, what in (
+        (["a", "b"], "one for each"),
+        (["a", "b", ""], "not empty"),
+    ):
+        with pytest.raises(ValueError, match=what):
+            tf1_embed.extract_delta(
+                base, grown, TABLES, tmp_path / "d3", tokens=tokens, reserved=reserved
+            )
+    inserted = IdMap(Rows.of([3], 5), 4)
+    with pytest.raises(ValueError, match="reserved"):
+        tf1_embed.extract_delta(
+            base, grown, TABLES, tmp_path / "d3", id_map=inserted, tokens=["a"], reserved=(4, 0)
+        )
+
+
+def test_growth_in_another_order_is_refused(tmp_path):
+    base = save_checkpoint(tmp_path / "base", {"e": counting_rows(3)})
+    grown = save_checkpoint(tmp_path / "grown", {"e": counting_rows(4)[[1, 0, 2, 3]]})
+    dropped = IdMap(Rows.of([2, 3], 4), 3, np.array([0, 1]))
+    for mapping in (id_map(list("abc"), list("bacd")), dropped):
+        with pytest.raises(ValueError, match="moves or drops old rows"):
+            tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d", id_map=mapping)
+    with pytest.raises(ValueError, match="`id_map` is of 3 and 5 rows"):
+        tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d", id_map=append_map(3, 2))
+
+
+def test_a_changed_old_row_is_named_and_refused(save, tmp_path):
+    changed = values_of(18)
+    for name, index in (("e", (3, 0)), ("e", (7, 1)), ("projection", (2, 5))):
+        changed[name].view(np.uint32)[index] ^= 1
+    base, grown = save(16), save(18, **changed)
+    with pytest.raises(ValueError, match=r"2 of 16 old rows \(ids 3, 7\) of 'e'"):
+        tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d")
+    with pytest.raises(ValueError, match="old columns of 'projection'"):
+        tf1_embed.extract_delta(base, grown, ["bias"], tmp_path / "d", also=["projection:1"])
+    assert not list(tmp_path.glob("d.*"))
+
+
+@pytest.mark.parametrize(
+    "values, what",
+    [
+        ({"e": counting_rows(16, 3)}, "none that is new.*merge"),
+        ({"e": counting_rows(18, 4)}, "but for its size on axis 0"),
+        ({"e": counting_rows(18, 3, "float64")}, "but for its size on axis 0"),
+        ({"e": np.float32(1)}, "must have an axis 0"),
+    ],
+)
+def test_a_table_that_did_not_just_get_rows_is_refused(tmp_path, values, what):
+    base = save_checkpoint(tmp_path / "base", {"e": counting_rows(16, 3)})
+    grown = save_checkpoint(tmp_path / "grown", values)
+    with pytest.raises(ValueError, match=what):
+        tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d")
+
+
+def test_names_that_match_nothing_are_refused(deltas, tmp_path):
+    (base, grown, *_), (delta, *_) = deltas
+    with pytest.raises(KeyError, match="no_such_table"):
+        tf1_embed.extract_delta(base, grown, ["no_such_table"], tmp_path / "d")
+    with pytest.raises(ValueError, match="`tables`"):
+        tf1_embed.extract_delta(base, grown, "e", tmp_path / "d")
+    other = save_checkpoint(tmp_path / "other", {"f": counting_rows(18)})
+    with pytest.raises(KeyError, match="'e'"):
+        tf1_embed.extract_delta(base, other, TABLES, tmp_path / "d")
+    with pytest.raises(KeyError, match="'e'"):
+        tf1_embed.revert_delta(other, delta, tmp_path / "d")
+    with pytest.raises(FileNotFoundError, match="there is no delta"):
+        tf1_embed.apply_delta(base, tmp_path / "nothing", tmp_path / "out")
+    with pytest.raises(ValueError, match="`deltas`"):
+        tf1_embed.apply_delta(base, [], tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["e", "bias", "projection"])
+def test_a_base_with_one_other_bit_is_refused(deltas, save, tmp_path, name):
+    _, (delta, *_) = deltas
+    values, grown = values_of(16), values_of(18)
+    for each in (values, grown):
+        each[name].view(np.uint32)[(2,) * each[name].ndim] ^= 1
+    base = save(16, **values)
+    with pytest.raises(ValueError, match=f"(?s)was made for rows of '{name}.*SHA-256"):
+        tf1_embed.apply_delta(base, delta, tmp_path / "out")
+    with pytest.raises(ValueError, match=f"without the rows.*{name}"):
+        tf1_embed.revert_delta(save(18, **grown), delta, tmp_path / "out")
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_deltas_out_of_order_are_refused(deltas, tmp_path):
+    (base, middle, *_, grown), (first, second, third) = deltas
+    for wrong in ([second], [first, third], [second, first], [first, first]):
+        with pytest.raises(ValueError, match="order of their making"):
+            tf1_embed.apply_delta(base, wrong, tmp_path / "out")
+    with pytest.raises(ValueError, match="order of their making"):
+        tf1_embed.apply_delta(middle, first, tmp_path / "out")
+    with pytest.raises(ValueError, match="Revert the delta that was applied last"):
+        tf1_embed.revert_delta(grown, second, tmp_path / "out")
+
+
+def test_deltas_of_the_same_sizes_out_of_order_are_refused(tmp_path):
+    # One after the other they fit, but for their bits.
+    base = save_checkpoint(tmp_path / "base", {"e": counting_rows(4)})
+    for number, rows in enumerate([counting_rows(5), np.append(counting_rows(4), [[9, 9]], 0)]):
+        grown = save_checkpoint(tmp_path / f"g{number}", {"e": rows.astype(np.float32)})
+        tf1_embed.extract_delta(base, grown, TABLES, tmp_path / f"d{number}")
+    later = save_checkpoint(tmp_path / "later", {"e": counting_rows(6)})
+    tf1_embed.extract_delta(tmp_path / "g0", later, TABLES, tmp_path / "d2")
+    with pytest.raises(ValueError, match="d2 was made for rows of 'e' with the SHA-256"):
+        tf1_embed.apply_delta(base, [tmp_path / "d1", tmp_path / "d2"], tmp_path / "out")
+
+
+def test_new_rows_may_be_trained_on_before_they_are_reverted(deltas, save, tmp_path):
+    _, (delta, *_) = deltas
+    trained = values_of(18)
+    trained["e"][16:] += 1
+    tf1_embed.revert_delta(save(18, **trained), delta, tmp_path / "back")
+    assert_same(load_checkpoint(tmp_path / "back"), dict(values_of(16), global_step=np.int64(1800)))
+
+
+def test_changed_new_rows_are_refused(deltas, tmp_path):
+    (base, *_), (delta, *_) = deltas
+    values = load_checkpoint(delta)
+    for name in ("e", "e/Adam", "projection"):
+        changed = dict(values)
+        changed[name] = values[name] + 1
+        save_checkpoint(delta, changed)
+        with pytest.raises(ValueError, match=f"new rows of '{name}' have another SHA-256"):
+            tf1_embed.apply_delta(base, delta, tmp_path / "out")
+    for changed in (
+        dict(values, more=counting_rows(2)),
+        dict(values, e=values["e"][:1]),
+        dict(values, e=values["e"].astype(np.int32)),
+        {name: value for name, value in values.items() if name != "bias"},
+    ):
+        save_checkpoint(delta, changed)
+        with pytest.raises(ValueError, match="cannot be read as a delta"):
+            tf1_embed.apply_delta(base, delta, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "key, value, what",
+    [
+        ("rows", [[15, 17]], "the delta was changed"),
+        ("grown_sha256", "0" * 64, "the delta was changed"),
+        ("base_sha256", "0" * 64, "was made for rows"),
+        ("new_sha256", "0" * 64, "have another SHA-256"),
+        ("size", 17, "`rows` of 'e'"),
+        ("size", 19, "order of their making"),
+        ("axis", 1, "'e' must be floats with 2 entries on axis 1"),
+    ],
+)
+def test_changed_json_is_refused(deltas, tmp_path, key, value, what):
+    (base, *_), (delta, *_) = deltas
+    edit(delta, lambda content: content["tables"]["e"].update({key: value}))
+    with pytest.raises(ValueError, match=what):
+        tf1_embed.apply_delta(base, delta, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "change, what",
+    [
+        (lambda c: c.update(format=2), "format 2, and this version reads 1"),
+        (lambda c: c.update(format=True), "`format` must be an int, got True"),
+        (lambda c: c.update(tables={}), "`tables` must be a dict of tables"),
+        (lambda c: c.update(tables={"e": 3}), "no `axis` of 'e'"),
+        (lambda c: c.update(tables={"f": c["tables"]["e"]}), "does not hold 'f'"),
+        (lambda c: c["tables"].pop("bias"), "other tensors"),
+        (lambda c: c["tables"]["e"]["slots"].pop("e/Adam"), "other tensors"),
+        (lambda c: c["tables"]["e"].pop("rows"), "no `rows` of 'e'"),
+        (lambda c: c["tables"]["e"].update(rows=[[1, 2, 3]]), "pairs of ints"),
+        (lambda c: c["tables"]["e"].update(rows=[[-1, 1]]), "pairs of ints"),
+        (lambda c: c["tables"]["e"].update(rows=[[3, 1]]), "ascending order"),
+        (lambda c: c["tables"]["e"].update(rows=[]), "0 entries"),
+        (lambda c: c["tables"]["e"].update(size=2**70), "`size` of 'e' must be an int"),
+        (lambda c: c["tables"]["e"].update(size=18.0), "`size` of 'e' must be an int"),
+        (lambda c: c["tables"]["e"].update(axis=2), "`axis` of 'e' must be 0 or 1"),
+        (lambda c: c["tables"]["e"].update(slots=[]), "`slots` of 'e' must be a dict"),
+        (lambda c: c.update(tokens=["a", "a"]), "`tokens` must be a list of tokens, each once"),
+        (lambda c: c.update(tokens=["a"]), "1 tokens, but"),
+    ],
+)
+def test_json_of_another_form_is_refused_with_its_place(deltas, change, what):
+    _, (delta, *_) = deltas
+    edit(delta, change)
+    with pytest.raises(ValueError, match=what) as error:
+        read_delta(delta)
+    assert "delta0.delta.json" in str(error.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda each: st.lists(each, max_size=4) | st.dictionaries(st.text(max_size=5), each, max_size=4),
+    max_leaves=10,
+)
+
+
+@pytest.fixture(scope="module")
+def small_delta(tmp_path_factory):
+    """A delta, and the content of its JSON."""
+    folder = tmp_path_factory.mktemp("small")
+    values = {"e": counting_rows(4), "e/Adam": counting_rows(4), "bias": counting_rows(4, None)}
+    base = save_checkpoint(folder / "base", {name: each[:2] for name, each in values.items()})
+    grown = save_checkpoint(folder / "grown", values)
+    prefix = str(folder / "d")
+    tf1_embed.extract_delta(base, grown, TABLES, prefix, also=["bias"], tokens=list("abcd"))
+    return prefix, Path(f"{prefix}.delta.json").read_bytes()
+
+
+def read_or_refuse(prefix, content):
+    Path(f"{prefix}.delta.json").write_bytes(content)
+    try:
+        assert set(read_delta(prefix).tables) == {"e", "bias"}
+    except ValueError as error:
+        assert "cannot be read as a delta" in str(error)
+
+
+@hypothesis.settings(max_examples=150)
+@hypothesis.given(st.data())
+def test_reader_survives_values_changed_at_any_place_of_the_json(small_delta, data):
+    prefix, valid = small_delta
+    content = json.loads(valid.decode())
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = content
+        while True:
+            keys = sorted(place) if isinstance(place, dict) else list(range(len(place)))
+            key = data.draw(st.sampled_from(keys))
+            inner = place[key]
+            if not (isinstance(inner, (dict, list)) and inner and data.draw(st.booleans())):
+                break
+            place = inner
+        if not data.draw(st.booleans()):
+            place[key] = data.draw(JSON)
+        elif isinstance(place, dict) and len(place) > 1:
+            del place[key]
+    read_or_refuse(prefix, json.dumps(content).encode())
+
+
+@hypothesis.settings(max_examples=100)
+@hypothesis.given(JSON.map(lambda each: json.dumps(each).encode()) | st.binary(max_size=50))
+def test_reader_survives_any_json_and_any_bytes(small_delta, content):
+    read_or_refuse(small_delta[0], content)
+
+
+@hypothesis.settings(max_examples=100)
+@hypothesis.given(position=st.floats(0, 1), bit=st.integers(0, 7), cut=st.booleans())
+def test_reader_survives_damaged_json(small_delta, position, bit, cut):
+    prefix, valid = small_delta
+    position = int(position * (len(valid) - 1))
+    damaged = bytearray(valid)
+    damaged[position] ^= 1 << bit
+    read_or_refuse(prefix, valid[:position] if cut else bytes(damaged))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[" * 200000, b'{"format": ' + b"9" * 3000000 + b"}", b"\xff\xfe", b"", b"null"],
+    ids=["deep", "digits", "not text", "empty", "null"],
+)
+def test_reader_survives_json_that_is_meant_to_harm(small_delta, content):
+    with pytest.raises(ValueError, match="cannot be read as a delta"):
+        Path(f"{small_delta[0]}.delta.json").write_bytes(content)
+        read_delta(small_delta[0])
+
+
+def test_rows_of_no_bytes_are_not_believed(tmp_path):
+    # Of no bytes there can be more than there is memory for their ids.
+    base = save_checkpoint(tmp_path / "base", {"e": np.zeros([2, 0], np.float32)})
+    grown = save_checkpoint(tmp_path / "grown", {"e": np.zeros([4, 0], np.float32)})
+    with pytest.raises(ValueError, match="floats"):
+        tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d")
+
+
+def test_damaged_checkpoint_of_a_delta_is_refused(deltas, tmp_path):
+    (base, *_), (delta, *_) = deltas
+    data = Path(f"{delta}.data-00000-of-00001")
+    whole = data.read_bytes()
+    flip_byte(data, 5)
+    with pytest.raises(tf.errors.DataLossError):
+        tf1_embed.apply_delta(base, delta, tmp_path / "out")
+    data.write_bytes(whole)
+    truncate(data, 4)
+    with pytest.raises(tf.errors.DataLossError):
+        tf1_embed.apply_delta(base, delta, tmp_path / "out")
+    os.remove(f"{delta}.index")
+    with pytest.raises(FileNotFoundError):
+        read_delta(delta)
+
+
+def test_output_is_never_an_input_and_replaces_only_by_force(deltas, tmp_path):
+    (base, grown, *_), (delta, other, _) = deltas
+    before = files_of(tmp_path)
+
+    def extract(out, force):
+        tf1_embed.extract_delta(base, grown, TABLES, out, force=force)
+
+    def apply(out, force):
+        tf1_embed.apply_delta(base, [delta, other], out, force=force)
+
+    def revert(out, force):
+        tf1_embed.revert_delta(grown, delta, out, force=force)
+
+    for call, sources in (
+        (extract, [base, grown]),
+        (apply, [base, delta, other]),
+        (revert, [grown, delta]),
+    ):
+        for source in sources:
+            with pytest.raises(FileExistsError, match="`out` is the checkpoint that is read"):
+                call(source, True)
+        with pytest.raises(FileExistsError, match="exists"):
+            call(deltas[1][2], False)
+        with pytest.raises(FileNotFoundError, match="no folder"):
+            call(str(tmp_path / "no" / "folder"), False)
+    assert files_of(tmp_path) == before
+    apply(deltas[1][2], True)
+    assert_same({"e": load_checkpoint(deltas[1][2])["e"]}, {"e": values_of(19)["e"]})
+
+
+def test_dry_run_checks_and_says_all_and_writes_nothing(deltas, tmp_path):
+    (base, grown, *_), (delta, *_) = deltas
+    before = files_of(tmp_path)
+    calls = [
+        lambda **options: tf1_embed.extract_delta(base, grown, TABLES, **options),
+        lambda **options: tf1_embed.apply_delta(base, delta, **options),
+        lambda **options: tf1_embed.revert_delta(grown, delta, **options),
+    ]
+    said = [call(out=tmp_path / f"{n}", dry_run=True) for n, call in enumerate(calls)]
+    assert files_of(tmp_path) == before
+    assert said == [call(out=tmp_path / f"{n}") for n, call in enumerate(calls)]
+
+
+def test_delta_is_not_taken_for_the_latest_checkpoint_of_its_folder(save):
+    base, grown = save(16), save(18)
+    for checkpoint in (base, grown):
+        folder = os.path.dirname(checkpoint)
+        tf1_embed.extract_delta(base, grown, TABLES, os.path.join(folder, "delta"))
+        assert tf.train.latest_checkpoint(folder) == checkpoint
+        # By folders, too.
+        tf1_embed.apply_delta(os.path.dirname(base), os.path.join(folder, "delta"), grown + "2")
+
+
+def test_delta_is_as_small_as_its_rows(tmp_path):
+    sizes = {}
+    for num_old_rows in (1000, 40000):
+        rows = counting_rows(num_old_rows + 5, 16)
+        base = save_checkpoint(tmp_path / f"base{num_old_rows}", {"e": rows[:-5]})
+        grown = save_checkpoint(tmp_path / f"grown{num_old_rows}", {"e": rows})
+        prefix = tmp_path / f"d{num_old_rows}"
+        tf1_embed.extract_delta(base, grown, TABLES, prefix)
+        sizes[num_old_rows] = sum(path.stat().st_size for path in tmp_path.glob(f"{prefix.name}.*"))
+    assert sizes[40000] - sizes[1000] < 20
+    assert sizes[40000] < 5 * 16 * 4 + 2000
+
+
+def test_progress_counts_to_the_end(deltas, tmp_path):
+    (base, grown, *_), (delta, *_) = deltas
+
+    class Bar:
+        def __init__(self, num_bytes):
+            self.total, self.done = num_bytes, 0
+            bars.append(self)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def update(self, num_bytes):
+            self.done += num_bytes
+
+    bars = []
+    tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "0", also=ALSO, progress=Bar)
+    tf1_embed.apply_delta(base, delta, tmp_path / "1", progress=Bar)
+    tf1_embed.revert_delta(grown, delta, tmp_path / "2", progress=Bar)
+    assert len(bars) == 3
+    assert all(bar.done == bar.total > 0 for bar in bars)
+
+
+# Each child applies; the parent prints what is there once it is killed.
+KILLED = """
+    import os, signal, sys, time
+    import tf1_embed.checkpoint.delta
+    from tf1_embed import apply_delta
+
+    base, delta, out = sys.argv[1:]
+    start = time.time()
+    apply_delta(base, delta, out + "whole")
+    seconds = time.time() - start
+    for moment in range(12):
+        child = os.fork()
+        if not child:
+            apply_delta(base, delta, out, force=True)
+            os._exit(0)
+        time.sleep(seconds * moment / 10)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        for name in (out, out + "whole"):
+            print(all(os.path.exists(name + end) for end in (".index", ".data-00000-of-00001")))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_apply_that_is_killed_leaves_its_inputs_and_nothing_that_opens_but_is_not_whole(tmp_path):
+    rows = np.random.RandomState(0).standard_normal([60000, 32]).astype(np.float32)
+    base = save_checkpoint(tmp_path / "base", {"e": rows[:-9]})
+    grown = save_checkpoint(tmp_path / "grown", {"e": rows})
+    tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d")

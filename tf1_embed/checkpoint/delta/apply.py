@@ -1,0 +1,142 @@
+"""Appends the new rows of deltas to the tables that they were made for."""
+
+import os
+
+import numpy as np
+
+from tf1_embed.checkpoint.delta.file import check_output, read_delta
+from tf1_embed.checkpoint.delta.rows import Stack, check_fits, find_axis, fingerprints, slots_of
+from tf1_embed.checkpoint.growth import Growth
+from tf1_embed.checkpoint.reader import CheckpointReader
+from tf1_embed.checkpoint.rewrite import rewrite
+from tf1_embed.checkpoint.slots import SAME_AS_TABLE, check_slot_values, initial_value
+from tf1_embed.vocabulary import IdMap
+
+
+def apply_delta(
+    base,
+    deltas,
+    out,
+    slot_values=None,
+    partition_strategy=None,
+    force=False,
+    dry_run=False,
+    progress=None,
+):
+    """Writes a checkpoint that has the new rows of one delta, or of several in order.
+
+        base                 delta               out
+        embedding [10, 4]    embedding [2, 4]    embedding [12, 4]
+        global_step                              global_step, as in the base
+
+    A table must have the very bits that the first delta was made for, and gets those that the last
+    one was made from; both are proved by their SHA-256 before anything is written. What no delta
+    has passes through bit for bit. Old rows keep their slots; slot variables that the base has not
+    are left out. Tables are streamed; the deltas and a few chunks are in memory.
+
+    Args:
+      base: string, a checkpoint prefix on a local disk, or a folder, whose latest is taken. It is
+        not written to.
+      deltas: string, the prefix of a delta, or a list of them in the order of their making.
+      out: string, the prefix to write; its folder must exist.
+      slot_values: dict from the last part of a slot variable's name ("Adagrad"), or its whole name,
+        to its value in new rows whose slots a delta lacks. Default: what TensorFlow's optimizers
+        begin with, and a moving average with the new row itself.
+      partition_strategy: "mod" or "div", how lookups send ids to partitions; needed where a table
+        has more than one. The number of them stays.
+      force: bool, whether a checkpoint at `out` is replaced. The inputs never are.
+      dry_run: bool, whether all is checked, and nothing written.
+      progress: function of the number of bytes to write, which returns a context with a method
+        `update(num_bytes)`, such as a `tqdm`.
+
+    Returns:
+      list of `Written`, what becomes of each tensor.
+
+    Raises:
+      FileNotFoundError: if there is no such checkpoint or delta, or no folder to write to.
+      FileExistsError: if `out` exists and not `force`, or is an input.
+      KeyError: if the base lacks a table, or a slot variable that `slot_values` names.
+      ValueError: if a table has other bits, another shape or dtype than a delta was made for; if
+        the deltas are out of order; if a delta was changed; if a slot variable's first value is
+        needed and not known; if `partition_strategy` is needed and not given.
+      OSError: if the disk is full.
+      tf.errors.DataLossError: if a checkpoint is damaged.
+    """
+    prefixes = [deltas] if isinstance(deltas, (str, os.PathLike)) else list(deltas)
+    if not prefixes:
+        raise ValueError("`deltas` must be the prefix of a delta, or a list of such; got none")
+    deltas = [read_delta(prefix) for prefix in prefixes]
+    steps = {}
+    for delta in deltas:
+        for name, new in delta.tables.items():
+            steps.setdefault(name, []).append((delta.prefix, new))
+    with CheckpointReader(base) as reader:
+        check_output(out, force, [reader.prefix, *prefixes])
+        axes = [find_axis(reader, name, each[0][1].axis) for name, each in steps.items()]
+        check_slot_values([slot for axis in axes for slot in slots_of(reader, axis)], slot_values)
+        changes = {}
+        for axis, each in zip(axes, steps.values()):
+            changes.update(_apply(reader, axis, each, slot_values, partition_strategy))
+        return rewrite(reader, changes, out, force, dry_run, progress)
+
+
+def _apply(reader, axis, steps, slot_values, partition_strategy):
+    """Returns the `Change` of a variable and of each of its slot variables.
+
+    Args:
+      reader: `CheckpointReader`.
+      axis: `VocabularyAxis`.
+      steps: list of pairs, the prefix of each delta and its `NewRows` of the variable.
+      slot_values: as for `apply_delta`.
+      partition_strategy: as for `apply_delta`.
+    """
+    size = axis.size
+    for prefix, new in steps:
+        check_fits(reader, axis, axis.name, new.values.dtype, new.values.shape, prefix)
+        if (new.num_old_rows, new.axis) != (size, axis.axis):
+            raise ValueError(
+                f"delta {prefix} was made for {new.num_old_rows} rows of {str(axis)!r}, but here "
+                f"it would add to {size}. Give all deltas in the order of their making, and the "
+                f"checkpoint that the first was made for"
+            )
+        size = new.rows.size
+    stack = Stack([new.rows for _, new in steps])
+    values = stack.join([new.values for _, new in steps], axis.axis)
+    levels = [stack.rows_at(level) for level in range(len(steps) + 1)]
+    digests = fingerprints(reader, axis, levels, partition_strategy, stack.rows, values)
+    for (prefix, new), before, after in zip(steps, digests, digests[1:]):
+        if before != new.base_digest:
+            raise ValueError(
+                f"delta {prefix} was made for rows of {str(axis)!r} with the SHA-256 "
+                f"{new.base_digest}, but here they have {before}. Apply it to the checkpoint that "
+                f"it was made for, after the deltas that were made before it"
+            )
+        if after != new.grown_digest:
+            raise ValueError(
+                f"delta {prefix} says that it gives {str(axis)!r} the SHA-256 "
+                f"{new.grown_digest}, but it would be {after}: the delta was changed. Extract it "
+                f"again"
+            )
+    growth = Growth(reader, axis, IdMap(stack.rows, axis.size), partition_strategy)
+    changes = {axis.name: growth.change(axis.name, values.T if axis.axis else values)}
+    for slot in slots_of(reader, axis):
+        slots = [_slots(reader, axis, slot, *step, slot_values) for step in steps]
+        joined = stack.join(slots, axis.axis)
+        changes[slot.name] = growth.change(
+            slot.name, joined.T if axis.axis else joined, slot.source
+        )
+    return changes
+
+
+def _slots(reader, axis, slot, prefix, new, slot_values):
+    """Returns the slots of a delta's new rows, initial ones if it has none."""
+    if slot.name in new.slots:
+        slots = new.slots[slot.name]
+        check_fits(reader, axis, slot.name, slots.dtype, slots.shape, prefix)
+        return slots
+    value = initial_value(reader, slot, slot_values)
+    if value == SAME_AS_TABLE:
+        return new.values
+    shape = list(reader.shape(slot.name))
+    shape[axis.axis] = new.rows.count
+    return np.full(shape, value, reader.dtype(slot.name).as_numpy_dtype)

@@ -1,0 +1,232 @@
+"""Takes the new rows out of a grown checkpoint, once the old ones are proved the same."""
+
+import os
+
+import numpy as np
+
+from tf1_embed.checkpoint.delta.file import Delta, NewRows, check_output, write_delta
+from tf1_embed.checkpoint.delta.rows import check_fits, find_axis, fingerprints, ids_after, slots_of
+from tf1_embed.checkpoint.index import num_values
+from tf1_embed.checkpoint.progress import Silence
+from tf1_embed.checkpoint.reader import CheckpointReader
+from tf1_embed.checkpoint.rewrite import Written
+from tf1_embed.checkpoint.slots import variable_name
+from tf1_embed.checkpoint.stored_rows import StoredRows
+from tf1_embed.checkpoint.verify import verify_checkpoint
+from tf1_embed.checkpoint.vocabulary_axis import also_axes, table_axes
+from tf1_embed.chunks import ids_of, rows_in_chunk
+from tf1_embed.rows import Rows
+from tf1_embed.vocabulary import NONE_RESERVED, IdMap, append_map
+
+
+def extract_delta(
+    base,
+    grown,
+    tables,
+    out,
+    also=(),
+    id_map=None,
+    tokens=None,
+    reserved=NONE_RESERVED,
+    with_slots=True,
+    partition_strategy=None,
+    force=False,
+    dry_run=False,
+    progress=None,
+):
+    """Writes the new rows of a grown checkpoint as a delta, once the old ones are proved the same.
+
+        base                 grown                out                  out.delta.json
+        embedding [10, 4]    embedding [12, 4]    embedding [2, 4]     rows 10 to 11 of 12, and the
+        bias [10]            bias [12]            bias [2]             SHA-256 of base's embedding
+
+    The delta is a checkpoint in which each variable has its new rows alone, under its own name, and
+    JSON beside it. Both are as large as the new rows; neither is one without the other. Tables are
+    streamed.
+
+    Args:
+      base: string, the prefix of the checkpoint before it grew, on a local disk, or a folder, whose
+        latest is taken. It is not written to.
+      grown: string, likewise the grown checkpoint, trained and merged.
+      tables: list of strings, names or patterns (`user_*`) of the tables that grew.
+      out: string, the prefix to write; its folder must exist. What the folder's `checkpoint` file
+        names as the latest stays that.
+      also: list of strings, other variables that grew with them: biases, or, with the axis as in
+        "projection:1", projections.
+      id_map: `tf1_embed.vocabulary.IdMap` by which the tables grew; the old rows must have kept
+        their order. Default: the new rows follow the old ones.
+      tokens: list of strings, the vocabulary of the grown tables; the delta notes those of the new
+        rows.
+      reserved: `tf1_embed.vocabulary.Reserved`, rows that stand for no token; by default, the new
+        rows come before the last of them.
+      with_slots: bool, whether the delta has the slots of the new rows.
+      partition_strategy: "mod" or "div", how lookups send ids to partitions; needed where a table
+        has more than one.
+      force: bool, whether a checkpoint at `out` is replaced. The inputs never are.
+      dry_run: bool, whether all is checked, and nothing written.
+      progress: function of the number of bytes to compare, which returns a context with a method
+        `update(num_bytes)`, such as a `tqdm`.
+
+    Returns:
+      list of `Written`: what the delta has of the tensors of the grown checkpoint. Their
+      `new_shape` is None if it has nothing of them, although they are not the same in the base:
+      step counters, other variables that were trained. The slots of old rows are not compared.
+
+    Raises:
+      FileNotFoundError: if there is no such checkpoint, or no folder to write to.
+      FileExistsError: if `out` exists and not `force`, or is an input.
+      KeyError: if a name matches nothing, or the grown checkpoint lacks it.
+      ValueError: if an old row changed in any bit; if a table has no new rows, or another shape or
+        dtype of rows; if `id_map` is for other numbers of rows, or another order; if `tokens` and
+        `reserved` do not make the rows; if `partition_strategy` is needed and not given.
+      tf.errors.DataLossError: if a checkpoint is damaged.
+    """
+    with CheckpointReader(base) as old, CheckpointReader(grown) as new:
+        check_output(out, force, [old.prefix, new.prefix])
+        pairs = [
+            _Pair(old, axis, new, id_map, reserved, partition_strategy)
+            for axis in table_axes(old, tables) + also_axes(old, also)
+        ]
+        if tokens is not None:
+            tokens = [_tokens_of(each.new_rows, tokens, reserved) for each in pairs][0]
+        with (progress or Silence)(sum(each.num_bytes for each in pairs)) as bar:
+            extracted = {each.axis.name: each.extract(with_slots, bar.update) for each in pairs}
+        old.check_rest()
+        new.check_rest()
+        written = _written(old, new, extracted)
+    if not dry_run:
+        write_delta(Delta(os.fspath(out), extracted, tokens), force)
+    return written
+
+
+class _Pair:
+    """A variable in the base and in the grown checkpoint.
+
+    Attributes:
+      axis: `VocabularyAxis`, as it is in the base.
+      new_rows: `Rows` of the grown variable.
+      num_bytes: int, how many are compared.
+    """
+
+    def __init__(self, old, axis, new, id_map, reserved, partition_strategy):
+        """Finds the variable in the grown checkpoint, and which of its rows are new."""
+        self._old, self.axis, self._new = old, axis, new
+        self._grown_axis = find_axis(new, axis.name, axis.axis)
+        self._strategy = partition_strategy
+        name = self._grown_axis.name
+        check_fits(old, axis, axis.name, new.dtype(name), new.shape(name), new.prefix)
+        self.new_rows = _new_rows(axis, self._grown_axis.size, id_map, reserved)
+        self.num_bytes = old.num_bytes(axis.name) + new.num_bytes(name)
+
+    def extract(self, with_slots, update):
+        """Returns the `NewRows`; raises a ValueError if an old row is not the same in both."""
+        rows, new, axis = self.new_rows, self._new, self._grown_axis
+        (base_digest,) = fingerprints(
+            self._old, self.axis, [_all(self.axis)], self._strategy, update=update
+        )
+        kept_digest, grown_digest = fingerprints(
+            new, axis, [~rows, _all(axis)], self._strategy, update=update
+        )
+        if kept_digest != base_digest:
+            raise self._changed()
+        slots = slots_of(new, axis) if with_slots else []
+        slots = {slot.name: self._take(slot.source) for slot in slots}
+        return NewRows(axis.axis, rows, base_digest, grown_digest, self._take(axis.name), slots)
+
+    def _take(self, name):
+        """Reads the new rows of the grown variable, or of a slot variable of it."""
+        ids = self.new_rows.ids()
+        if self.axis.axis == 0:
+            return StoredRows(self._new, name, self._strategy)[ids]
+        chunks = [self._new.rows(name, *bounds)[:, ids] for bounds in self._new.chunks(name)]
+        return np.concatenate(chunks)
+
+    def _changed(self):
+        name, what = variable_name(self.axis.name), "old columns"
+        if self.axis.axis == 0:
+            id_map = IdMap(self.new_rows, self.axis.size)
+            compared = verify_checkpoint(
+                self._old.prefix, self._new.prefix, [name], id_map, self._strategy
+            )
+            (found,) = [each for each in compared if each.table == name]
+            ids = ", ".join(map(str, found.first_ids))
+            what = f"{found.num_changed} of {found.num_rows} old rows (ids {ids})"
+        return ValueError(
+            f"{what} of {name!r} have not the bits in {self._new.prefix} that they have in "
+            f"{self._old.prefix}, so no delta of new rows makes the one of the other. Train the "
+            f"new rows alone, or keep the grown checkpoint whole"
+        )
+
+
+def _all(axis):
+    return Rows.range(0, axis.size, size=axis.size)
+
+
+def _new_rows(axis, grown_size, id_map, reserved):
+    """Returns the `Rows` of a grown variable that are new."""
+    if grown_size <= axis.size:
+        raise ValueError(
+            f"{str(axis)!r} has {axis.size} rows in the base and {grown_size} in the grown "
+            f"checkpoint, so none that is new. If new rows are in a variable of their own, merge "
+            f"it first (tf1_embed.merge_checkpoint)"
+        )
+    if id_map is None:
+        id_map = append_map(axis.size, grown_size - axis.size, reserved)
+    if (id_map.num_old_rows, id_map.num_rows) != (axis.size, grown_size):
+        raise ValueError(
+            f"`id_map` is of {id_map.num_old_rows} and {id_map.num_rows} rows, but {str(axis)!r} "
+            f"has {axis.size} and {grown_size}"
+        )
+    new_rows = id_map.new_rows
+    chunks = map(ids_of, (~new_rows).chunks(rows_in_chunk(np.int64, ())))
+    in_order = all(np.array_equal(ids_after(id_map.old_ids(ids), new_rows), ids) for ids in chunks)
+    if not in_order or not new_rows.count == grown_size - axis.size:
+        raise ValueError(
+            f"`id_map` moves or drops old rows of {str(axis)!r}, but a delta can only add new rows "
+            f"between them. Keep the grown checkpoint whole, or grow by a vocabulary in which the "
+            f"old tokens keep their order"
+        )
+    return new_rows
+
+
+def _tokens_of(new_rows, tokens, reserved):
+    """Returns the tokens of new rows."""
+    first, last = reserved
+    if len(tokens) != new_rows.size - first - last:
+        raise ValueError(
+            f"`tokens` must be {new_rows.size - first - last}, one for each of {new_rows.size} "
+            f"rows but {first} + {last} reserved ones (first + last); got {len(tokens)}"
+        )
+    ids = new_rows.ids() - first
+    if ids[0] < 0 or ids[-1] >= len(tokens):
+        raise ValueError("`id_map` has new rows among those that are `reserved` for no token")
+    new_tokens = [tokens[id] for id in ids.tolist()]
+    if len(set(new_tokens)) < len(new_tokens) or not all(new_tokens):
+        raise ValueError("`tokens` must be different strings that are not empty")
+    return new_tokens
+
+
+def _written(old, new, extracted):
+    """Returns what the delta has of the grown checkpoint, and what else is not as in the base."""
+    shapes = {}
+    for name, each in extracted.items():
+        shapes[new.find(variable_name(name))] = each.values.shape
+        shapes.update((slot, values.shape) for slot, values in each.slots.items())
+    written = []
+    for name in new.names():
+        dtype = new.dtype(name)
+        if name in shapes:
+            num_bytes = num_values(shapes[name]) * dtype.size
+            written.append(Written(name, dtype.name, new.shape(name), shapes[name], num_bytes))
+        elif name not in old.names() or _sums(old, name) != _sums(new, name):
+            dtype_name = "unknown" if dtype is None else dtype.name
+            written.append(Written(name, dtype_name, new.shape(name), None, 0))
+    return written
+
+
+def _sums(reader, name):
+    """Returns what the index has of a tensor, its checksums among it."""
+    return [
+        (extents, entry._replace(shard=0, offset=0, slices=()))
+        for extents, entry, _ in reader.raw(name)
+    ]
