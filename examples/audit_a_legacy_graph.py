@@ -19,8 +19,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from tf1_embed import Rows, TrainableRowsOptimizer
-from tf1_embed.auditing import audit, report
+from tf1_embed import Rows, TrainableRowsOptimizer, audit
+from tf1_embed.auditing import report
 
 NUM_OLD, NUM, DIM = 200, 240, 8  # The new items are the last forty.
 OLD = Rows.range(0, NUM_OLD, size=NUM)

@@ -42,6 +42,11 @@ def variables(request, graph):
 @pytest.fixture(params=["v1", "v2"])
 def control_flow(request):
     """The control flow that `tf.cond` and `tf.while_loop` build in the test."""
+    if not hasattr(tf, "control_flow_v2_enabled"):
+        if request.param == "v2":
+            pytest.skip("control flow v2 can be chosen from TensorFlow 1.15 on")
+        yield request.param
+        return
     was_v2 = tf.control_flow_v2_enabled()
     _set_control_flow_v2(request.param == "v2")
     yield request.param

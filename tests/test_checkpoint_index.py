@@ -59,7 +59,7 @@ WAYS = {
         prefix, {"rows": np.zeros([0, 3], np.float32), "columns": np.zeros([3, 0], np.float32)}
     ),
     "many": lambda prefix: save_slices(
-        prefix, {f"model/a_long_common_prefix/{i:04d}": np.float32(i) for i in range(3000)}, {}
+        prefix, {f"model/a_long_common_prefix/{i:04d}": np.float32(i) for i in range(500)}, {}
     ),
     "long names": lambda prefix: save_slices(
         prefix, {"x" * 3000 + str(i): np.int32(i) for i in range(300)}, {}
@@ -239,7 +239,7 @@ def block_of(entries):
 
 
 # Damage that the checksums do not show, since they are those of the damaged bytes.
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(
     st.lists(st.tuples(st.integers(0, 9), KEYS | st.just(b""), st.binary(max_size=60)), max_size=9)
 )
@@ -249,7 +249,7 @@ def test_arbitrary_entries_under_right_checksums_are_read_or_refused(entries):
     read_or_refuse(sealed([block, handles]))
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.data())
 def test_altered_entries_under_right_checksums_are_read_or_refused(data):
     entries = read_sstable(CONTENT)
@@ -261,7 +261,7 @@ def test_altered_entries_under_right_checksums_are_read_or_refused(data):
     read_or_refuse(write_sstable(entries))
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.binary(max_size=100), st.binary(max_size=100))
 def test_arbitrary_blocks_under_right_checksums_are_read_or_refused(block, handles):
     read_or_refuse(sealed([block, handles]))

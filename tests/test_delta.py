@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -19,7 +18,6 @@ from tables import (
     counting_rows,
     flip_byte,
     load_checkpoint,
-    numpy_dtype,
     save_checkpoint,
     special_rows,
     truncate,
@@ -259,6 +257,36 @@ def test_a_delta_of_a_table_without_partitions_applies_to_one_with_them(deltas, 
     assert_same({"e": load_checkpoint(tmp_path / "out")["e"]}, {"e": values_of(18)["e"]})
 
 
+def test_slots_that_tensorflow_saved_by_partition(tmp_path):
+    def run(num_rows, saver_call):
+        with tf.Graph().as_default(), tf.Session() as session:
+            partitioner = tf.fixed_size_partitioner(2)
+            with tf.variable_scope("m", partitioner=partitioner, use_resource=False):
+                table = tf.get_variable("e", [num_rows, 2], initializer=tf.ones_initializer())
+                loss = tf.reduce_sum(tf.nn.embedding_lookup(list(table), [0, 1], "div"))
+                # Made in a scope, the slots of each partition have a name of their own.
+                tf.train.MomentumOptimizer(0.1, 0.9).minimize(loss)
+            session.run(tf.global_variables_initializer())
+            slots = [each for each in tf.global_variables() if "Momentum" in each.op.name]
+            for slot, start in zip(slots, (0, (num_rows + 1) // 2)):
+                rows = counting_rows(slot.shape.as_list()[0], start=start)
+                session.run(slot.assign(rows))
+            saver_call(tf.train.Saver(), session)
+            return session.run({each.op.name: each for each in tf.global_variables()})
+
+    base, grown, out = (str(tmp_path / each) for each in ("base", "grown", "out"))
+    run(4, lambda saver, session: saver.save(session, base))
+    expected = run(7, lambda saver, session: saver.save(session, grown))
+    options = {"partition_strategy": "div"}
+    written = tf1_embed.extract_delta(base, grown, ["m/e"], tmp_path / "d", **options)
+    assert [each.new_shape for each in written] == [(3, 2)] * 3
+    tf1_embed.apply_delta(base, tmp_path / "d", out, **options)
+    assert_same(run(7, lambda saver, session: saver.restore(session, out)), expected)
+    tf1_embed.revert_delta(out, tmp_path / "d", tmp_path / "back", **options)
+    back = run(4, lambda saver, session: saver.restore(session, str(tmp_path / "back")))
+    assert_same(back, run(4, lambda saver, session: saver.restore(session, base)))
+
+
 def test_object_based_checkpoints(tmp_path):
     def save(num_rows):
         with tf.Graph().as_default(), tf.Session() as session:
@@ -404,7 +432,7 @@ def test_names_that_match_nothing_are_refused(deltas, tmp_path):
     other = save_checkpoint(tmp_path / "other", {"f": counting_rows(18)})
     with pytest.raises(KeyError, match="'e'"):
         tf1_embed.extract_delta(base, other, TABLES, tmp_path / "d")
-    with pytest.raises(KeyError, match="'e'"):
+    with pytest.raises(KeyError, match="it holds 'f'"):
         tf1_embed.revert_delta(other, delta, tmp_path / "d")
     with pytest.raises(FileNotFoundError, match="there is no delta"):
         tf1_embed.apply_delta(base, tmp_path / "nothing", tmp_path / "out")
@@ -529,7 +557,9 @@ def test_json_of_another_form_is_refused_with_its_place(deltas, change, what):
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda each: st.lists(each, max_size=4) | st.dictionaries(st.text(max_size=5), each, max_size=4),
+    lambda each: (
+        st.lists(each, max_size=4) | st.dictionaries(st.text(max_size=5), each, max_size=4)
+    ),
     max_leaves=10,
 )
 
@@ -606,8 +636,17 @@ def test_rows_of_no_bytes_are_not_believed(tmp_path):
     # Of no bytes there can be more than there is memory for their ids.
     base = save_checkpoint(tmp_path / "base", {"e": np.zeros([2, 0], np.float32)})
     grown = save_checkpoint(tmp_path / "grown", {"e": np.zeros([4, 0], np.float32)})
-    with pytest.raises(ValueError, match="floats"):
+    with pytest.raises(ValueError, match="'e' has no values"):
         tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d")
+    save_checkpoint(tmp_path / "d", {"e": np.zeros([10**6, 0], np.float32)})
+    table = {
+        **dict.fromkeys(["base_sha256", "grown_sha256", "new_sha256"], "0" * 64),
+        **{"axis": 0, "rows": [[1, 10**6 + 1]], "size": 10**6 + 1, "slots": {}},
+    }
+    content = {"format": 1, "tables": {"e": table}, "tokens": None}
+    (tmp_path / "d.delta.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="'e' must be floats with"):
+        read_delta(tmp_path / "d")
 
 
 def test_damaged_checkpoint_of_a_delta_is_refused(deltas, tmp_path):
@@ -669,14 +708,15 @@ def test_dry_run_checks_and_says_all_and_writes_nothing(deltas, tmp_path):
     assert said == [call(out=tmp_path / f"{n}") for n, call in enumerate(calls)]
 
 
-def test_delta_is_not_taken_for_the_latest_checkpoint_of_its_folder(save):
+def test_delta_is_not_taken_for_the_latest_checkpoint_of_its_folder(save, tmp_path):
     base, grown = save(16), save(18)
     for checkpoint in (base, grown):
         folder = os.path.dirname(checkpoint)
         tf1_embed.extract_delta(base, grown, TABLES, os.path.join(folder, "delta"))
         assert tf.train.latest_checkpoint(folder) == checkpoint
-        # By folders, too.
-        tf1_embed.apply_delta(os.path.dirname(base), os.path.join(folder, "delta"), grown + "2")
+    delta = os.path.join(folder, "delta")
+    tf1_embed.apply_delta(os.path.dirname(base), delta, tmp_path / "out")
+    assert tf.train.latest_checkpoint(str(tmp_path)) == str(tmp_path / "out")
 
 
 def test_delta_is_as_small_as_its_rows(tmp_path):
@@ -717,32 +757,71 @@ def test_progress_counts_to_the_end(deltas, tmp_path):
     assert all(bar.done == bar.total > 0 for bar in bars)
 
 
-# Each child applies; the parent prints what is there once it is killed.
+# Forks, since it would take seconds to import TensorFlow for each moment.
 KILLED = """
     import os, signal, sys, time
-    import tf1_embed.checkpoint.delta
     from tf1_embed import apply_delta
 
     base, delta, out = sys.argv[1:]
     start = time.time()
-    apply_delta(base, delta, out + "whole")
+    apply_delta(base, delta, out)
     seconds = time.time() - start
     for moment in range(12):
         child = os.fork()
         if not child:
-            apply_delta(base, delta, out, force=True)
+            apply_delta(base, delta, out + str(moment))
             os._exit(0)
-        time.sleep(seconds * moment / 10)
+        time.sleep(seconds * moment / 9)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        for name in (out, out + "whole"):
-            print(all(os.path.exists(name + end) for end in (".index", ".data-00000-of-00001")))
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_apply_that_is_killed_leaves_its_inputs_and_nothing_that_opens_but_is_not_whole(tmp_path):
+def test_killed_apply_leaves_its_inputs_and_nothing_that_looks_whole_but_is_not(tmp_path):
     rows = np.random.RandomState(0).standard_normal([60000, 32]).astype(np.float32)
     base = save_checkpoint(tmp_path / "base", {"e": rows[:-9]})
     grown = save_checkpoint(tmp_path / "grown", {"e": rows})
+    delta = str(tmp_path / "d")
+    tf1_embed.extract_delta(base, grown, TABLES, delta)
+    before = files_of(tmp_path)
+    (tmp_path / "out").mkdir()
+    out = str(tmp_path / "out" / "m")
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(KILLED), base, delta, out], check=True, timeout=120
+    )
+    assert {path: digest for path, digest in files_of(tmp_path).items() if path in before} == before
+    whole = [n for n in range(12) if os.path.exists(f"{out}{n}.index")]
+    assert len(whole) < 12
+    for number in range(12):
+        if number in whole:
+            assert_same(load_checkpoint(f"{out}{number}"), {"e": rows})
+        tf1_embed.apply_delta(base, delta, f"{out}{number}", force=number in whole)
+        assert_same(load_checkpoint(f"{out}{number}"), {"e": rows})
+    assert not list((tmp_path / "out").glob("*.tmp"))
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_extract_that_fails_leaves_no_delta(deltas, tmp_path, monkeypatch):
+    (base, grown, *_), _ = deltas
+
+    def fail(*arguments):
+        raise OSError("no room")
+
+    for name in ("fsync", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, fail)
+            with pytest.raises(OSError, match="no room"):
+                tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d")
+        with pytest.raises(FileNotFoundError):
+            read_delta(tmp_path / "d")
     tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d")
+    assert read_delta(tmp_path / "d").tables["e"].num_old_rows == 16
+
+
+@pytest.mark.parametrize("name", ["with space", "\u00fcn\u00ef", "star*?", "a.b.c"])
+def test_prefixes_are_names_and_no_patterns(deltas, tmp_path, name):
+    (base, grown, *_), _ = deltas
+    tf1_embed.extract_delta(base, grown, TABLES, tmp_path / name, also=ALSO)
+    tf1_embed.apply_delta(base, tmp_path / name, tmp_path / "out")
+    assert_same({"e": load_checkpoint(tmp_path / "out")["e"]}, {"e": values_of(18)["e"]})

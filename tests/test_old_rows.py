@@ -84,7 +84,8 @@ def test_object_based_checkpoint_of_tensorflow_2_is_read(tmp_path, name):
 def test_partitioned_variable_is_read_as_one_table(tmp_path, partitions):
     # 11 rows do not divide evenly.
     save_checkpoint(tmp_path / "parts", {"embedding": counting_rows(11)}, partitions)
-    assert_same_bits(read_frozen(checkpoint=tmp_path / "parts"), counting_rows(11))
+    got = read_frozen(checkpoint=tmp_path / "parts", partition_strategy="div")
+    assert_same_bits(got, counting_rows(11))
 
 
 def test_scope_is_part_of_the_name_in_the_checkpoint(tmp_path, graph, session):
@@ -205,7 +206,8 @@ def write_source(kind, rows, folder):
     if kind == "variable":
         return {"old_rows": tf.get_variable("source", initializer=tf.constant(rows))}
     partitions = 3 if kind == "partitioned" else None
-    return {"checkpoint": save_checkpoint(folder / "model", {"embedding": rows}, partitions)}
+    checkpoint = save_checkpoint(folder / "model", {"embedding": rows}, partitions)
+    return {"checkpoint": checkpoint, "partition_strategy": "div"}
 
 
 EVERY_SOURCE_AND_DTYPE = [

@@ -152,36 +152,6 @@ def test_several_tables_split_by_pattern_and_in_many_chunks(tmp_path, monkeypatc
     assert_same(split, {**values, **expected})
 
 
-def test_object_based_checkpoint_splits(tmp_path):
-    with tf.Graph().as_default(), tf.Session() as session:
-        table = tf.get_variable("x", initializer=counting_rows(6), use_resource=True)
-        optimizer = tf.train.MomentumOptimizer(0.1, 0.9)
-        train_op = optimizer.minimize(tf.reduce_sum(tf.gather(table, [0, 5]) ** 2))
-        session.run(tf.global_variables_initializer())
-        session.run(train_op)
-        # The name of the optimizer ends as that of the table does.
-        saved = tf.train.Checkpoint(e=table, the_e=optimizer)
-        prefix = saved.save(str(tmp_path / "old"), session=session)
-        rows, momenta = session.run([table, optimizer.get_slot(table, "momentum")])
-    split_checkpoint(prefix, ["e"], tmp_path / "split", num_old_rows=4)
-    split, value = load_checkpoint(tmp_path / "split"), ".ATTRIBUTES/VARIABLE_VALUE"
-    assert_same(split[f"e/{value}"], rows[:4])
-    assert_same(split[f"e_new_rows/{value}"], rows[4:])
-    assert_same(split[f"e/.OPTIMIZER_SLOT/the_e/momentum/{value}"], momenta[:4])
-    assert_same(split[f"e_new_rows/.OPTIMIZER_SLOT/the_e/momentum/{value}"], momenta[4:])
-    merge_checkpoint(tmp_path / "split", ["e"], tmp_path / "merged")
-    with tf.Graph().as_default(), tf.Session() as session:
-        table = tf.get_variable("x", [6, 2], use_resource=True)
-        optimizer = tf.train.MomentumOptimizer(0.1, 0.9)
-        optimizer.minimize(tf.reduce_sum(tf.gather(table, [0, 5]) ** 2))
-        session.run(tf.global_variables_initializer())
-        restored = tf.train.Checkpoint(e=table, the_e=optimizer)
-        status = restored.restore(str(tmp_path / "merged"))
-        status.assert_consumed().run_restore_ops(session)
-        assert_same(session.run(table), rows)
-        assert_same(session.run(optimizer.get_slot(table, "momentum")), momenta)
-
-
 # What is refused, and leaves nothing behind.
 
 
@@ -194,6 +164,10 @@ def folder(tmp_path_factory):
     save_checkpoint(folder / "split", {"e": counting_rows(4), "e_new_rows": counting_rows(1)})
     save_checkpoint(folder / "damaged", {"e": counting_rows(9)})
     flip_byte(folder / "damaged.data-00000-of-00001", 20)
+    with tf.Graph().as_default(), tf.Session() as session:
+        table = tf.get_variable("x", initializer=counting_rows(4), use_resource=True)
+        session.run(tf.global_variables_initializer())
+        tf.train.Checkpoint(e=table).write(str(folder / "object"), session)
     return folder
 
 
@@ -210,6 +184,7 @@ REFUSED = {
     "no rows": (ValueError, "must be some, but not all", rows_instead(Rows.of([], 4))),
     "all rows": (ValueError, "must be some, but not all", rows_instead(Rows.range(0, 4, 4))),
     "rows of another table": (ValueError, "of the 4 rows of 'e'", rows_instead(Rows.of([1], 5))),
+    "object-based": (ValueError, "'e' is in an object-based checkpoint", {"checkpoint": "object"}),
     "split already": (ValueError, "'e' is split already.*'e_new_rows'", {"checkpoint": "split"}),
     "no strategy": (ValueError, "'e' has 2 partitions", {"checkpoint": "parts"}),
     "a string": (ValueError, "`tables` must be a list of names", {"tables": "e"}),

@@ -36,8 +36,13 @@ def get_grown_table(
     finds it; `trainable=False` keeps optimizers, and their slot variables, away from it. Its values
     come in when it is initialised and never enter the GraphDef.
 
+    With a partitioner both are partitioned variables, with the same strategy. So the frozen rows stay
+    in the partitions, on the parameter servers, that the trained model had them in:
+
+        id of 5 + 3 rows, 2 partitions      mod  0 2 4 | 1 3 │ 5 7 | 6      div  0 1 2 | 3 4 │ 5 6 | 7
+
     The enclosing variable scope is obeyed as by `tf.get_variable`: name, reuse, custom getter,
-    `use_resource`; its initializer and regularizer serve for the new rows only. Its dtype does not
+    `use_resource`, partitioner; its initializer and regularizer serve for the new rows only. Its dtype does not
     count: the table has that of the old rows.
 
     Running the initializer of new rows that are made from the old ones (`initializers.mean` and its
@@ -58,6 +63,14 @@ def get_grown_table(
       constraint: function of the new rows, as for `tf.get_variable`; default: the scope's.
       collections: list of graph collections for both variables, as for `tf.get_variable`.
       use_resource: bool, as for `tf.get_variable`; default: the scope's.
+      partitioner: function of a shape and a dtype, as for `tf.get_variable`, such as
+        `tf.fixed_size_partitioner(3)`; default: the scope's. It cuts the rows of each variable by
+        themselves, into no more partitions than it has rows. Each partition of the frozen variable
+        reads its own old rows, where these are an array or stored in the same partitions.
+      partition_strategy: "mod" or "div", how ids go to partitions: as in the lookups with which the
+        old rows were trained. Those of `tf.nn.embedding_lookup` and `embedding_lookup_sparse` go by
+        "mod" unless told otherwise, those of feature columns and of
+        `tf.nn.safe_embedding_lookup_sparse` by "div". Does not matter where nothing is partitioned.
 
     Returns:
       `GrownTable` of shape [num_old_rows + num_new_rows, dim] or [num_old_rows + num_new_rows].
@@ -68,8 +81,9 @@ def get_grown_table(
       ValueError: if `num_new_rows` is not positive; if not exactly one of `checkpoint` and
         `old_rows` is given; if the old rows are of another rank than 1 or 2, not floats, or of
         another dtype than `dtype`; if `initializer` has another shape than the new rows; if a
-        variable of that name exists; if the variable scope has a partitioner; if the checkpoint's
-        path has brackets.
+        variable of that name exists; if `partitioner` cuts columns, or `partition_strategy` is not
+        one of the two; if the strategy is "mod" and the checkpoint holds the table in several
+        partitions, but not in those of the frozen variable; if the checkpoint's path has brackets.
       FileNotFoundError: if there is no such checkpoint or file.
       KeyError: if the checkpoint holds no such variable; the error lists those that it holds.
       tf.errors.DataLossError: if the checkpoint is damaged.
@@ -140,6 +154,8 @@ def get_row_split_table(
       constraint: see `get_grown_table`.
       collections: see `get_grown_table`.
       use_resource: see `get_grown_table`.
+      partitioner: see `get_grown_table`.
+      partition_strategy: see `get_grown_table`. It is for the places of the trainable rows as well.
 
     Returns:
       `GrownTable` of the old table's shape.

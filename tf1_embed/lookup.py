@@ -39,6 +39,8 @@ def embedding_lookup(
     row under optimizers with momentum. In a loop or branch the trainable rows are those of before
     the loop: one read of that variable, O(new rows), a step.
 
+    The rows are gathered on the device of their variable, or of its partition.
+
     Args:
       table: `GrownTable` of shape [num_rows, dim] or [num_rows]. Anything else (a variable, a
         tensor, a partitioned variable) goes to `tf.nn.embedding_lookup`.
@@ -170,8 +172,8 @@ def safe_embedding_lookup_sparse(
         `tf.nn.safe_embedding_lookup_sparse`.
       sp_ids: `tf.SparseTensor` of int32 or int64 ids, of shape [..., any]; those along the last
         axis are combined.
-      sp_weights: `tf.SparseTensor` of the table's dtype and the same indices, or None for weights of
-        1.
+      sp_weights: `tf.SparseTensor` of the table's dtype, of the same indices, or None for weights
+        of 1.
       combiner: as for `embedding_lookup_sparse`.
       default_id: int, the id of rows without ids; default: none, such rows are zeros.
       name: string, a name for the operation.
@@ -220,8 +222,9 @@ def safe_embedding_lookup_sparse(
 def matmul(x, table, name=None):
     """Multiplies by the transposed table: the logits of a tied output layer, over all rows.
 
-    Neither variable is copied into the other: each is multiplied by itself and the results, whose
-    size is the logits' own, are joined.
+    Neither variable is copied into the other: each is multiplied by itself, on its device, and the
+    results, whose size is the logits' own, are joined. On parameter servers the gradient of `x`
+    would still fetch the table; `colocate_gradients_with_ops=True` has it computed there.
 
     Args:
       x: floats of shape [..., dim], of the table's dtype.

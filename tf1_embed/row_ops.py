@@ -66,7 +66,7 @@ def full_name(variable):
 
 
 def look_up(partitions, ids, partition_strategy=None):
-    """Gathers the rows of ids beside the partition they are in, so that they alone leave its device.
+    """Gathers the rows of ids on the device of their partition, so that they alone leave it.
 
     Args:
       partitions: list of `tf.Variable` or `tf.Tensor` of shape [rows of the partition, ...].

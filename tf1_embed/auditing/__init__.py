@@ -50,7 +50,6 @@ def audit(fetches, frozen_rows, strict=False, axis=0, partition_strategy=None):
       >>> import numpy as np
       >>> import tensorflow.compat.v1 as tf
       >>> import tf1_embed
-      >>> from tf1_embed.auditing import audit
       >>> frozen = tf1_embed.Rows.range(0, 2, size=4)
       >>> with tf.Graph().as_default():
       ...     table = tf.get_variable("table", [4, 2])
@@ -58,7 +57,9 @@ def audit(fetches, frozen_rows, strict=False, axis=0, partition_strategy=None):
       ...     adam = tf.train.AdamOptimizer()
       ...     trap = adam.minimize(loss)
       ...     remedy = tf1_embed.TrainableRowsOptimizer(adam, {table: ~frozen}).minimize(loss)
-      ...     [each.name for each in audit(trap, {table: frozen})], audit(remedy, {table: frozen})
+      ...     found = tf1_embed.audit(trap, {table: frozen})
+      ...     nothing = tf1_embed.audit(remedy, {table: frozen})
+      >>> [each.name for each in found], nothing
       (['optimizer-moves-when-warm'], [])
     """
     operations = _operations_run_by(fetches)

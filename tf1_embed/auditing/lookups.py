@@ -6,6 +6,7 @@ import numpy as np
 
 from tf1_embed.auditing.evaluate import evaluate
 from tf1_embed.auditing.findings import finding
+from tf1_embed.partitions import Partitions
 
 _GATHERS = ("Gather", "GatherV2", "ResourceGather")
 _READS = ("Identity", "ReadVariableOp", "Enter", "RefEnter", "Switch", "RefSwitch")
@@ -101,13 +102,7 @@ def _upstream(tensor):
 
 def _agree(rows, sizes, strategy):
     """Tells whether each id is looked up as the row that a partition strategy gives it."""
-    ids = np.arange(sum(sizes))
-    if strategy == "mod":
-        expected = ids % len(sizes), ids // len(sizes)
-    else:
-        starts = np.cumsum(sizes) - sizes
-        piece = np.repeat(np.arange(len(sizes)), sizes)
-        expected = piece, ids - starts[piece]
+    expected = Partitions(tuple(sizes), strategy).locate(np.arange(sum(sizes)))
     return all(np.array_equal(*pair) for pair in zip(rows, expected))
 
 

@@ -53,7 +53,8 @@ def grow_checkpoint(
       id_map: `tf1_embed.vocabulary.IdMap` from `id_map` or `append_map` there.
       also: list of strings, other variables that have the same vocabulary: biases, or, with the
         axis as in "projection:1", projections. `vocabulary_axis.find_also` finds what may be
-        meant.
+        meant. Slots of Keras 3's optimizers ("optimizer/_variables/2") are variables like others:
+        give them here, with an initializer.
       initializer: values of new rows: one of `tf1_embed.initializers`, a TensorFlow initializer, an
         array, or a dict from names of variables to such. Default: `glorot_normal()` for what has
         rank 2, zeros for what has rank 1 and is in `also`.

@@ -70,7 +70,8 @@ def merge_checkpoint(
         `trainable_rows` or `slot_values` matches nothing.
       ValueError: if `tables` is a string or empty, a table is row-split and its rows are not given,
         or are given and others, the two variables' dims or dtypes differ, `partition_strategy` is
-        needed and not given, or a slot variable's first value is not known.
+        needed and not given, a slot variable's first value is not known, or is in an object-based
+        checkpoint.
       OSError: if the disk is full.
       tf.errors.DataLossError: if the checkpoint is damaged.
     """
@@ -81,6 +82,7 @@ def merge_checkpoint(
         parts = {*new_names, *new_names.values()}
         slots = [slot for slot in find_slots(reader).values() if slot.table in parts]
         check_slot_values(slots, slot_values)
+        _refuse_slots_of_objects(slots)
         changes = {}
         for axis in axes:
             name, new_name = axis.name, new_names[axis.name]
@@ -115,6 +117,17 @@ def _tables_without_parts(reader, tables):
         trainable_name(axis.name, suffix) for axis in axes for suffix in (NEW_ROWS, CHOSEN_ROWS)
     }
     return [axis for axis in axes if axis.name not in parts]
+
+
+def _refuse_slots_of_objects(slots):
+    for slot in slots:
+        if slot.name != variable_name(slot.name):
+            raise ValueError(
+                f"{slot.name!r} is a slot variable in an object-based checkpoint, whose object "
+                f"graph says which slots a variable has. That of the merged table would not be "
+                f"found. Give a checkpoint that tf.train.Saver wrote, or that a "
+                f"tf.train.Checkpoint without the optimizer wrote"
+            )
 
 
 def _check_names(axes, trainable_rows):

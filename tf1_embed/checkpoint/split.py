@@ -38,8 +38,8 @@ def split_checkpoint(
     variables pass through bit for bit. Tables are streamed.
 
     Args:
-      checkpoint: string, a checkpoint prefix on a local disk, or a folder, whose latest is taken.
-        It is not written to.
+      checkpoint: string, the prefix of a checkpoint of a `tf.train.Saver` on a local disk, or a
+        folder, whose latest is taken. It is not written to.
       tables: list of strings, names or patterns (`user_*`).
       out: string, the prefix to write; its folder must exist.
       num_old_rows: int, how many rows stay under the table's name; or give `trainable_rows`.
@@ -59,8 +59,8 @@ def split_checkpoint(
       KeyError: if a name matches nothing.
       ValueError: if not exactly one of `num_old_rows` and `trainable_rows` is given, `tables` is a
         string or empty, one of the two parts would have no rows, `trainable_rows` are of a table of
-        another size, the checkpoint has a variable of the second's name, or `partition_strategy` is
-        needed and not given.
+        another size, the checkpoint is object-based or has a variable of the second's name, or
+        `partition_strategy` is needed and not given.
       OSError: if the disk is full.
       tf.errors.DataLossError: if the checkpoint is damaged.
     """
@@ -72,6 +72,12 @@ def split_checkpoint(
         slots = find_slots(reader).values()
         for axis in table_axes(reader, tables):
             name, new_name = axis.name, trainable_name(axis.name, suffix)
+            if name != variable_name(name):
+                raise ValueError(
+                    f"{str(axis)!r} is in an object-based checkpoint, whose object graph has no "
+                    f"second variable, so that no tf.train.Checkpoint would restore it. Give one "
+                    f"that tf.train.Saver wrote"
+                )
             if new_name in reader.names():
                 raise ValueError(
                     f"{str(axis)!r} is split already: the checkpoint holds "

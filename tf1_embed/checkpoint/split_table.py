@@ -13,12 +13,11 @@ def trainable_name(name, suffix=NEW_ROWS):
 
 
 def rename_slot(slot, table):
-    """Returns the name of a slot variable once its variable is called `table` in the checkpoint."""
-    old_name, new_name = variable_name(slot.table), variable_name(table)
-    if slot.source != slot.name:
-        # One variable has no partitions, whose names are in this one.
-        return f"{new_name}/{slot.kind}"
-    end = f"{old_name}/{slot.kind}"
-    if slot.name.endswith(end):
-        return slot.name[: -len(end)] + f"{new_name}/{slot.kind}"
-    return new_name + slot.name[len(old_name) :]
+    """Returns the name of a slot variable once its variable is called `table`.
+
+    Both are of a checkpoint of names; in an object-based one, its graph names the slots.
+    """
+    end = f"{slot.table}/{slot.kind}"
+    # Else TensorFlow put a partition's name in it, see `find_slots`; one variable has none.
+    scope = slot.name[: -len(end)] if slot.name.endswith(end) else ""
+    return f"{scope}{table}/{slot.kind}"

@@ -115,6 +115,8 @@ class _Pair:
         self._strategy = partition_strategy
         name = self._grown_axis.name
         check_fits(old, axis, axis.name, new.dtype(name), new.shape(name), new.prefix)
+        if 0 in new.shape(name):
+            raise ValueError(f"{name!r} has no values, but shape {list(new.shape(name))}")
         self.new_rows = _new_rows(axis, self._grown_axis.size, id_map, reserved)
         self.num_bytes = old.num_bytes(axis.name) + new.num_bytes(name)
 

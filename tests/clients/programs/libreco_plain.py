@@ -1,0 +1,33 @@
+"""Retrains a LibRecommender model after users and items have come, as its documentation does.
+
+    python libreco_plain.py OLD_FOLDER INTERACTIONS.CSV NEW_FOLDER EPOCHS
+
+The interactions, of users with items, are those that have come since.
+"""
+
+import sys
+
+import numpy as np
+import pandas as pd
+import tensorflow.compat.v1 as tf
+from libreco.algorithms import SVD
+from libreco.data import DataInfo, DatasetPure
+
+tf.logging.set_verbosity(tf.logging.ERROR)
+old_folder, interactions, new_folder, epochs = sys.argv[1:]
+
+train_data, data_info = DatasetPure.merge_trainset(
+    pd.read_csv(interactions), DataInfo.load(old_folder, "svd")
+)
+model = SVD("ranking", data_info, embed_size=16, n_epochs=int(epochs), lr=0.01, num_neg=2)
+model.rebuild_model(old_folder, "svd")
+old = np.load(f"{old_folder}/svd_tf_variables.npz")
+model.fit(train_data, neg_sampling=True, verbose=0)
+model.save(new_folder, "svd")
+data_info.save(new_folder, "svd")
+
+# Other systems have stored the vectors: which ones have to be sent to them again?
+for variable in tf.trainable_variables():
+    before, after = old[variable.name], model.sess.run(variable)[: len(old[variable.name])]
+    changed = (before != after).reshape([len(before), -1]).any(axis=1)
+    print(f"{variable.name}: {changed.sum()} of {len(before)} old vectors have changed")
