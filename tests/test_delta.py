@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -34,38 +35,50 @@ TABLES, ALSO = ["e"], ["bias", "projection:1"]
 AXES = {"e": 0, "e/Adam": 0, "e/Adam_1": 0, "bias": 0, "projection": 1, "projection/Adam": 1}
 
 
-def values_of(num_rows, seed=0):
+def values_of(num_rows, special=True):
     """Returns the variables of a model; the first rows are the same whatever their number."""
     random = np.random.RandomState(7)
     values = {}
     for name, axis in AXES.items():
         rows = random.standard_normal([40, 3]).astype(np.float32)
-        rows[:14] = special_rows(dim=3)
+        if special:
+            rows[:14] = special_rows(dim=3)
         rows = rows[:num_rows]
         values[name] = rows[:, 0].copy() if name == "bias" else rows.T.copy() if axis else rows
     return dict(values, global_step=np.int64(100 * num_rows), other=counting_rows(5))
 
 
+def save_model(folder, num_rows, **values):
+    """Saves the variables of a model of so many rows in a folder of its own; returns the prefix."""
+    folder.mkdir()
+    return save_checkpoint(folder / "m", dict(values_of(num_rows), **values))
+
+
 @pytest.fixture
 def save(tmp_path):
-    """A function that saves the variables of a model of so many rows; returns the prefix."""
+    """`save_model` without its first argument."""
+    return lambda *args, **values: save_model(
+        tmp_path / f"model{len(list(tmp_path.iterdir()))}", *args, **values
+    )
 
-    def save(num_rows, partitions=None, **values):
-        folder = tmp_path / f"model{len(list(tmp_path.iterdir()))}"
-        folder.mkdir()
-        return save_checkpoint(folder / "m", dict(values_of(num_rows), **values), partitions)
 
-    return save
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    """The folder of what `deltas` gives to each test."""
+    folder = tmp_path_factory.mktemp("made_once") / "all"
+    folder.mkdir()
+    models = [save_model(folder / f"of{num_rows}", num_rows) for num_rows in (16, 18, 19, 23)]
+    for number, (old, new) in enumerate(zip(models, models[1:])):
+        tf1_embed.extract_delta(old, new, TABLES, folder / f"delta{number}", also=ALSO)
+    return folder
 
 
 @pytest.fixture
-def deltas(save, tmp_path):
+def deltas(made_once, tmp_path):
     """Checkpoints of 16, 18, 19 and 23 rows, and the deltas between them."""
-    models = [save(num_rows) for num_rows in (16, 18, 19, 23)]
-    prefixes = [str(tmp_path / f"delta{number}") for number in range(3)]
-    for old, new, out in zip(models, models[1:], prefixes):
-        tf1_embed.extract_delta(old, new, TABLES, out, also=ALSO)
-    return models, prefixes
+    shutil.copytree(str(made_once), str(tmp_path / "all"))
+    models = [str(tmp_path / "all" / f"of{num_rows}" / "m") for num_rows in (16, 18, 19, 23)]
+    return models, [str(tmp_path / "all" / f"delta{number}") for number in range(3)]
 
 
 def assert_same(got, expected):
@@ -200,7 +213,8 @@ def test_rows_between_old_ones_stack_and_revert(tmp_path):
 @pytest.mark.parametrize("strategy", ["mod", "div"])
 def test_partitioned_tables_keep_their_partitions(save, tmp_path, strategy):
     def by_id(num_rows):
-        values = values_of(num_rows)
+        # TensorFlow 1.13 loses denormals as it slices what it is to save.
+        values = values_of(num_rows, special=False)
         if strategy == "mod":
             for name, axis in AXES.items():
                 if axis == 0:
@@ -242,19 +256,18 @@ def inspect(prefix):
 
 def test_a_delta_of_a_table_without_partitions_applies_to_one_with_them(deltas, tmp_path):
     _, (delta, *_) = deltas
-    values = values_of(16)
+    values, grown = values_of(16, special=False), values_of(18, special=False)
     names = [name for name, axis in AXES.items() if axis == 0]
-    save_checkpoint(tmp_path / "whole", values)
     base = save_checkpoint(tmp_path / "parts", {name: values[name] for name in names}, 2)
     with pytest.raises(KeyError, match="projection"):
         tf1_embed.apply_delta(base, delta, tmp_path / "out", partition_strategy="div")
     whole = save_checkpoint(tmp_path / "whole", {"e": values["e"]})
-    grown = save_checkpoint(tmp_path / "grown", {"e": values_of(18)["e"]}, 3)
-    tf1_embed.extract_delta(whole, grown, TABLES, tmp_path / "d", partition_strategy="div")
-    tf1_embed.apply_delta(
-        base, tmp_path / "d", tmp_path / "out", {"Adam": 0, "Adam_1": 0}, partition_strategy="div"
-    )
-    assert_same({"e": load_checkpoint(tmp_path / "out")["e"]}, {"e": values_of(18)["e"]})
+    parts = save_checkpoint(tmp_path / "grown", {"e": grown["e"]}, 3)
+    tf1_embed.extract_delta(whole, parts, TABLES, tmp_path / "d", partition_strategy="div")
+    tf1_embed.apply_delta(base, tmp_path / "d", tmp_path / "out", partition_strategy="div")
+    out = load_checkpoint(tmp_path / "out")
+    assert_same({"e": out["e"]}, {"e": grown["e"]})
+    assert_same({"Adam": out["e/Adam"]}, {"Adam": padded(values["e/Adam"], 2, 0)})
 
 
 def test_slots_that_tensorflow_saved_by_partition(tmp_path):
@@ -377,6 +390,10 @@ def test_tokens_of_the_new_rows_are_noted(tmp_path):
             tf1_embed.extract_delta(
                 base, grown, TABLES, tmp_path / "d3", tokens=tokens, reserved=reserved
             )
+    more = save_checkpoint(tmp_path / "more", {"e": counting_rows(4), "f": counting_rows(3)})
+    both = save_checkpoint(tmp_path / "both", {"e": counting_rows(5), "f": counting_rows(5)})
+    with pytest.raises(ValueError, match="the same new rows"):
+        tf1_embed.extract_delta(more, both, ["e", "f"], tmp_path / "d3", tokens=list("abcde"))
     inserted = IdMap(Rows.of([3], 5), 4)
     with pytest.raises(ValueError, match="reserved"):
         tf1_embed.extract_delta(
@@ -623,8 +640,17 @@ def test_reader_survives_damaged_json(small_delta, position, bit, cut):
 
 @pytest.mark.parametrize(
     "content",
-    [b"[" * 200000, b'{"format": ' + b"9" * 3000000 + b"}", b"\xff\xfe", b"", b"null"],
-    ids=["deep", "digits", "not text", "empty", "null"],
+    [
+        b"[" * 200000,
+        b'{"format": ' + b"[" * 900 + b"]" * 900 + b"}",
+        b'{"format": ' + b"9" * 3000000 + b"}",
+        b'{"format": 1.' + b"9" * 3000000 + b"}",
+        b'{"format": 1' + b" " * (1 << 28) + b"}",
+        b"\xff\xfe",
+        b"",
+        b"null",
+    ],
+    ids=["deeper", "deep", "digits", "decimals", "large", "not text", "empty", "null"],
 )
 def test_reader_survives_json_that_is_meant_to_harm(small_delta, content):
     with pytest.raises(ValueError, match="cannot be read as a delta"):
@@ -766,12 +792,12 @@ KILLED = """
     start = time.time()
     apply_delta(base, delta, out)
     seconds = time.time() - start
-    for moment in range(12):
+    for moment in range(8):
         child = os.fork()
         if not child:
             apply_delta(base, delta, out + str(moment))
             os._exit(0)
-        time.sleep(seconds * moment / 9)
+        time.sleep(seconds * moment / 6)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
 """
@@ -791,9 +817,9 @@ def test_killed_apply_leaves_its_inputs_and_nothing_that_looks_whole_but_is_not(
         [sys.executable, "-c", textwrap.dedent(KILLED), base, delta, out], check=True, timeout=120
     )
     assert {path: digest for path, digest in files_of(tmp_path).items() if path in before} == before
-    whole = [n for n in range(12) if os.path.exists(f"{out}{n}.index")]
-    assert len(whole) < 12
-    for number in range(12):
+    whole = [n for n in range(8) if os.path.exists(f"{out}{n}.index")]
+    assert len(whole) < 8
+    for number in range(8):
         if number in whole:
             assert_same(load_checkpoint(f"{out}{number}"), {"e": rows})
         tf1_embed.apply_delta(base, delta, f"{out}{number}", force=number in whole)

@@ -95,20 +95,21 @@ def test_model_opens_its_grown_checkpoint_and_trains_on_under_any_optimizer(
 # Scope "model" doubles the names of slots; TensorFlow then gives those of partitions names such as
 # `model/embedding/art_0/Adam`, and in scope "m" the 1st and the 11th partition share one.
 PARTITIONED = [
-    ("adam", 3, "", False),
-    ("adam", 3, "", True),
-    ("adam", 3, "model", False),
-    ("rmsprop_centered", 3, "a/longer_scope", False),
-    ("ftrl", 11, "m", False),
-    ("adagrad", 1, "", False),
-    ("momentum", 1, "model", False),
+    ("adam", 3, "mod", "", False),
+    ("adam", 3, "div", "", False),
+    ("adam", 3, "mod", "", True),
+    ("adam", 3, "div", "", True),
+    ("adam", 3, "mod", "model", False),
+    ("rmsprop_centered", 3, "div", "a/longer_scope", False),
+    ("ftrl", 11, "mod", "m", False),
+    ("adagrad", 1, "div", "", False),
+    ("momentum", 1, "mod", "model", False),
 ]
 
 
-@pytest.mark.parametrize("strategy", ["mod", "div"])
-@pytest.mark.parametrize("name, count, scope, use_resource", PARTITIONED)
+@pytest.mark.parametrize("name, count, strategy, scope, use_resource", PARTITIONED)
 def test_partitioned_table_keeps_its_partitions_and_each_id_its_row_and_slots(
-    tmp_path, name, count, scope, use_resource, strategy
+    tmp_path, name, count, strategy, scope, use_resource
 ):
     arguments = (OPTIMIZERS[name], use_resource, count, strategy, scope)
     inner = f"{scope}/" if scope else ""

@@ -311,7 +311,7 @@ def test_row_split_table_merges_into_one_of_the_same_size(tmp_path):
     old = np.random.RandomState(0).randn(6, 2).astype(np.float32)
     with tf.Graph().as_default():
         table = tf1_embed.get_row_split_table("e", CHOSEN, old_rows=old)
-        _, _, trained, prefix = train(table, OPTIMIZERS["adam"], [1], None, tmp_path / "grown")
+        _, _, trained, _ = train(table, OPTIMIZERS["adam"], [0, 1], None, tmp_path / "grown")
     trained_rows = counting_rows(3, start=100)
     values = dict(trained, e_trainable_rows=trained_rows)
     values["e_trainable_rows/Adam"] = counting_rows(3, start=7)

@@ -391,8 +391,16 @@ def test_matmul_is_that_of_the_whole_table(table, session):
     np.testing.assert_allclose(x_gradient, np.tile(np.arange(8).dot(whole), [4, 1]), rtol=1e-5)
 
 
-@pytest.mark.parametrize("case", ["loop", "branch taken", "branch not taken", "branch in loop"])
-@pytest.mark.parametrize("lookup", ["partition", "concat"])
+@pytest.mark.parametrize(
+    "case, lookup",
+    [
+        ("loop", "partition"),
+        ("loop", "concat"),
+        ("branch taken", "partition"),
+        ("branch not taken", "partition"),
+        ("branch in loop", "partition"),
+    ],
+)
 def test_gradient_names_exactly_the_rows_looked_up_in_loops_and_branches(
     variables, control_flow, session, case, lookup
 ):
@@ -446,7 +454,7 @@ def sparse(case, dtype=tf.int64, weighted=False):
 
 
 @pytest.mark.parametrize("case", ["each row has ids", "an id twice"])
-def test_sparse_lookup_is_that_of_tensorflow_on_the_whole_table(variables, session, strategy, case):
+def test_sparse_lookup_is_that_of_tensorflow_on_the_whole_table(session, strategy, case):
     table, whole = make_table(strategy), tf.constant(counting_rows(NUM_ROWS))
     sp_ids, weights = sparse(case, weighted=True)
     pairs = []
@@ -459,60 +467,65 @@ def test_sparse_lookup_is_that_of_tensorflow_on_the_whole_table(variables, sessi
         np.testing.assert_allclose(got, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("case", sorted(SPARSE))
-@pytest.mark.parametrize("partitioner", [None, TWO], ids=["whole", "partitioned"])
-def test_safe_sparse_lookup_is_that_of_tensorflow_on_the_whole_table(session, case, partitioner):
+@pytest.mark.parametrize(
+    "case, combiner, default_id, weighted, partitioner",
+    [
+        ("each row has ids", "sum", None, True, TWO),
+        ("an id twice", "mean", 6, True, TWO),
+        ("empty rows", "sqrtn", None, True, TWO),
+        ("empty rows", "mean", 6, False, None),
+        ("invalid ids", "mean", 0, False, TWO),
+        ("invalid ids", "sum", None, True, None),
+        ("no ids", "sum", None, False, TWO),
+        ("no ids", "mean", 6, True, TWO),
+        ("three axes", "sqrtn", 6, False, TWO),
+        ("three axes", "mean", None, True, None),
+    ],
+)
+def test_safe_sparse_lookup_is_that_of_tensorflow_on_the_whole_table(
+    session, case, combiner, default_id, weighted, partitioner
+):
     plain = tf.get_variable("plain", initializer=counting_rows(NUM_ROWS))
     table = make_table("div", partitioner=partitioner)
-    fetches = []
-    for combiner, default_id, dtype, weighted in (
-        ("sum", None, tf.int32, True),
-        ("mean", 0, tf.int64, False),
-        ("sqrtn", 6, tf.int32, True),
-    ):
-        arguments = {"combiner": combiner, "default_id": default_id, "max_norm": 9.0}
-        sp_ids, weights = sparse(case, dtype, weighted)
-        got = safe_embedding_lookup_sparse(table, sp_ids, weights, **arguments)
-        expected = tf.nn.safe_embedding_lookup_sparse(plain, sp_ids, weights, **arguments)
-        assert got.shape.as_list() == SPARSE[case][2][:-1] + [2]
-        slices = gradients(tf.reduce_sum(got**2), table)
-        fetches.append((got, expected, slices, tf.gradients(tf.reduce_sum(expected**2), plain)[0]))
+    sp_ids, weights = sparse(case, tf.int32 if weighted else tf.int64, weighted)
+    arguments = {"combiner": combiner, "default_id": default_id, "max_norm": 9.0}
+    got = safe_embedding_lookup_sparse(table, sp_ids, weights, **arguments)
+    expected = tf.nn.safe_embedding_lookup_sparse(plain, sp_ids, weights, **arguments)
+    assert got.shape.as_list() == SPARSE[case][2][:-1] + [2]
+    slices = gradients(tf.reduce_sum(got**2), table)
+    (of_plain,) = tf.gradients(tf.reduce_sum(expected**2), [plain])
     start(session)
-    for got, expected, slices, of_plain in session.run(fetches):
-        assert got.shape == expected.shape
-        np.testing.assert_allclose(got, expected, rtol=1e-6)
-        of_new_rows = dense(of_plain, NUM_ROWS)[NUM_OLD:]
-        np.testing.assert_allclose(dense_of(slices, "div"), of_new_rows, rtol=1e-5, atol=1e-6)
+    got, expected, slices, of_plain = session.run([got, expected, slices, of_plain])
+    assert got.shape == expected.shape
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
+    of_new_rows = dense(of_plain, NUM_ROWS)[NUM_OLD:]
+    np.testing.assert_allclose(dense_of(slices, "div"), of_new_rows, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
     "default_id, expected", [(None, [2]), (6, [1, 2]), (0, [2])], ids=["none", "new", "old"]
 )
-def test_gradient_of_a_safe_sparse_lookup_names_the_rows_that_count(
-    variables, session, strategy, default_id, expected
-):
-    table = make_table(strategy)
+def test_gradient_of_a_safe_sparse_lookup_names_the_rows_that_count(session, default_id, expected):
+    table = make_table("div")
     # Row 1 has no ids, row 2 none that is valid; id 5 has no weight.
     sp_ids = tf.SparseTensor([[0, 0], [0, 1], [2, 0]], [7, 5, -1], [3, 2])
     weights = tf.SparseTensor(sp_ids.indices, [1.0, 0.0, 1.0], sp_ids.dense_shape)
-    vectors = safe_embedding_lookup_sparse(
-        table, sp_ids, weights, default_id=default_id, partition_strategy=strategy
-    )
+    vectors = safe_embedding_lookup_sparse(table, sp_ids, weights, default_id=default_id)
     slices = gradients(tf.reduce_sum(vectors), table)
     start(session)
-    assert named(session.run(slices), strategy) == expected
+    assert named(session.run(slices), "div") == expected
 
 
-def test_default_id_has_no_gradient_where_no_row_is_empty(variables, session, strategy):
-    table = make_table(strategy)
+def test_default_id_has_no_gradient_where_no_row_is_empty(session):
+    table = make_table("mod")
     sp_ids = tf.SparseTensor([[0, 0]], [7], [1, 1])
     vectors = safe_embedding_lookup_sparse(
-        table, sp_ids, default_id=6, partition_strategy=strategy, name="words"
+        table, sp_ids, default_id=6, partition_strategy="mod", name="words"
     )
     assert vectors.op.name == "words"
     slices = gradients(tf.reduce_sum(vectors), table)
     start(session)
-    assert named(session.run(slices), strategy) == [2]
+    assert named(session.run(slices), "mod") == [2]
 
 
 def test_safe_sparse_lookup_of_an_ordinary_variable_is_tensorflows(variables, session):
@@ -540,11 +553,11 @@ def test_safe_sparse_lookup_refuses_what_the_sparse_one_refuses(variables, sessi
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "ftrl", "momentum"])
-def test_partitions_train_as_one_variable_does(variables, session, strategy, optimizer):
+def test_partitions_train_as_one_variable_does(variables, session, optimizer):
     tables = []
     for name in ("two", "one"):
         with tf.variable_scope(name):
-            tables.append(make_table(strategy, partitioner=TWO if name == "two" else None))
+            tables.append(make_table(partitioner=TWO if name == "two" else None))
     losses = [tf.reduce_sum(tf1_embed.embedding_lookup(each, MIXED) ** 2) for each in tables]
     steps = [OPTIMIZERS[optimizer]().minimize(loss) for loss in losses]
     for table, step in zip(tables, steps):
@@ -617,17 +630,13 @@ def test_a_legacy_model_grows_trains_merges_and_opens_again(tmp_path, strategy):
 
 
 @pytest.mark.parametrize("partitioner", [TWO, tf.fixed_size_partitioner(1), None])
-def test_only_rows_of_the_batch_leave_the_server_of_a_partition(
-    graph, variables, strategy, partitioner
-):
+def test_only_rows_of_the_batch_leave_the_server_of_a_partition(graph, variables, partitioner):
     with tf.device(tf.train.replica_device_setter(ps_tasks=2, worker_device="/job:worker")):
-        table = make_table(strategy, partitioner=partitioner)
+        table = make_table(partitioner=partitioner)
         ids = tf.placeholder(tf.int64, [None])
         loss = tf.reduce_sum(tf1_embed.embedding_lookup(table, ids) ** 2)
         sp_ids = tf.sparse_placeholder(tf.int64, [None, None])
-        loss += tf.reduce_sum(
-            safe_embedding_lookup_sparse(table, sp_ids, partition_strategy=strategy)
-        )
+        loss += tf.reduce_sum(safe_embedding_lookup_sparse(table, sp_ids, partition_strategy="mod"))
         step = tf.train.AdamOptimizer(0.1).minimize(loss)
     operations = train_ops.operations_under(step)
     for variable in partitions_of(table.frozen):

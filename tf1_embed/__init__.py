@@ -35,6 +35,7 @@ _MODULE_OF_NAME = {
     "merge_checkpoint": "tf1_embed.checkpoint.merge",
     "project_rows": "tf1_embed.row_ops",
     "read_certificates": "tf1_embed.certificates",
+    "read_delta": "tf1_embed.checkpoint.delta",
     "revert_delta": "tf1_embed.checkpoint.delta",
     "split_checkpoint": "tf1_embed.checkpoint.split",
     "summaries": "tf1_embed.tensorboard",

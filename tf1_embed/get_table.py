@@ -36,14 +36,14 @@ def get_grown_table(
     finds it; `trainable=False` keeps optimizers, and their slot variables, away from it. Its values
     come in when it is initialised and never enter the GraphDef.
 
-    With a partitioner both are partitioned variables, with the same strategy. So the frozen rows stay
-    in the partitions, on the parameter servers, that the trained model had them in:
+    With a partitioner both are partitioned variables. The old rows stay in the partitions in which
+    the trained model had them; the new ones have their own, and go to them by the same strategy:
 
-        id of 5 + 3 rows, 2 partitions      mod  0 2 4 | 1 3 │ 5 7 | 6      div  0 1 2 | 3 4 │ 5 6 | 7
+        5 + 3 rows, 2 partitions    mod  0 2 4 | 1 3 │ 5 7 | 6    div  0 1 2 | 3 4 │ 5 6 | 7
 
     The enclosing variable scope is obeyed as by `tf.get_variable`: name, reuse, custom getter,
-    `use_resource`, partitioner; its initializer and regularizer serve for the new rows only. Its dtype does not
-    count: the table has that of the old rows.
+    `use_resource`, partitioner; its initializer and regularizer serve for the new rows only. Its
+    dtype does not count: the table has that of the old rows.
 
     Running the initializer of new rows that are made from the old ones (`initializers.mean` and its
     like) runs the frozen variable's initializer first. So initialise, then restore.

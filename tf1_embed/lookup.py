@@ -222,9 +222,9 @@ def safe_embedding_lookup_sparse(
 def matmul(x, table, name=None):
     """Multiplies by the transposed table: the logits of a tied output layer, over all rows.
 
-    Neither variable is copied into the other: each is multiplied by itself, on its device, and the
-    results, whose size is the logits' own, are joined. On parameter servers the gradient of `x`
-    would still fetch the table; `colocate_gradients_with_ops=True` has it computed there.
+    Neither variable is copied into the other: each is multiplied by itself, a partition on its own
+    device, and the results, whose size is the logits' own, are joined. The gradient of `x` would
+    still fetch partitions from there; `colocate_gradients_with_ops=True` has it computed there too.
 
     Args:
       x: floats of shape [..., dim], of the table's dtype.
@@ -246,7 +246,7 @@ def matmul(x, table, name=None):
             )
         x = tf.convert_to_tensor(x, table.dtype)
         flat = tf.reshape(x, [-1, table.shape[1]])
-        logits = tf.concat([_matmul(flat, each) for each in table.partitions()], 1)
+        logits = tf.concat([_logits(table, flat, each) for each in table.partitions()], 1)
         if not table.in_order:
             logits = tf.gather(logits, table.every_index(), axis=1)
         logits = tf.reshape(logits, tf.concat([tf.shape(x)[:-1], [table.shape[0]]], 0))
@@ -254,7 +254,10 @@ def matmul(x, table, name=None):
         return tf.identity(logits, name=scope)
 
 
-def _matmul(x, variable):
+def _logits(table, x, variable):
+    if table.partition_strategy is None:
+        return tf.matmul(x, variable, transpose_b=True)
+    # Partitions are on servers, as a rule, from which they would be sent.
     with tf.get_default_graph().colocate_with(variable.op):
         return tf.matmul(x, variable, transpose_b=True)
 

@@ -33,7 +33,7 @@ def run_program(name, *arguments):
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        universal_newlines=True,
+        text=True,
     )
     if result.returncode:
         raise RuntimeError(f"{name}.py failed:\n{result.stdout}")

@@ -10,7 +10,7 @@ from examples.knowledge_graph import data
 from tf1_embed import Rows
 
 NUM_NEW = 10
-EPOCHS = 60
+EPOCHS = 30
 
 
 def run(folder):
@@ -24,7 +24,7 @@ def run(folder):
 
     old = ComplEx(
         k=64,
-        eta=20,
+        eta=10,
         epochs=EPOCHS,
         batches_count=10,
         loss="multiclass_nll",

@@ -91,10 +91,8 @@ def merge_checkpoint(
             new_rows = StoredRows(reader, new_name, partition_strategy)
             changes[name] = growth.change(name, new_rows)
             changes[new_name] = None
-            old_slots = {slot.name: slot for slot in slots if slot.table == name}
-            new_slots = {rename_slot(slot, name): slot for slot in slots if slot.table == new_name}
-            for merged in {**old_slots, **new_slots}:
-                old_slot, new_slot = old_slots.get(merged), new_slots.get(merged)
+            pairs = _pair_slots(slots, name, new_name)
+            for merged, (old_slot, new_slot) in pairs.items():
                 slot = old_slot or new_slot
                 old, new = name, new_rows
                 if old_slot is None or new_slot is None:
@@ -128,6 +126,17 @@ def _refuse_slots_of_objects(slots):
                 f"found. Give a checkpoint that tf.train.Saver wrote, or that a "
                 f"tf.train.Checkpoint without the optimizer wrote"
             )
+
+
+def _pair_slots(slots, name, new_name):
+    """Returns a dict from each merged slot variable's name to that of old and of new rows or None.
+
+    The old rows have none in the checkpoint of a grown model, but in that of a split one.
+    """
+    old_slots = {slot.name: slot for slot in slots if slot.table == name}
+    new_slots = {rename_slot(slot, name): slot for slot in slots if slot.table == new_name}
+    names = {**old_slots, **new_slots}
+    return {merged: (old_slots.get(merged), new_slots.get(merged)) for merged in names}
 
 
 def _check_names(axes, trainable_rows):

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import shutil
@@ -15,7 +14,13 @@ from tf1_embed.checkpoint.ahead import ahead
 from tf1_embed.checkpoint.crc32c import crc32c, mask
 from tf1_embed.checkpoint.index import Entry, num_values, slice_key, write_index
 from tf1_embed.checkpoint.reader import CHUNK_BYTES
+from tf1_embed.new_file import flush_to_disk
 from tf1_embed.old_rows import refuse_brackets
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # on Windows
 
 # Written at one time: so much is still in the cache since it was summed up.
 _WRITE_BYTES = 256 << 10
@@ -98,9 +103,7 @@ class CheckpointWriter:
         )
         try:
             self._lock = open(self._temporary_path(_LOCK), "wb")
-            with contextlib.suppress(OSError):
-                # Where the file system has no locks, leftovers stay.
-                fcntl.flock(self._lock, fcntl.LOCK_EX)
+            _lock(self._lock)
             self._data = open(self._temporary_path("data"), "wb", buffering=0)
         except BaseException:
             shutil.rmtree(self._temporary, ignore_errors=True)
@@ -185,12 +188,12 @@ class CheckpointWriter:
         self._write_file("index", write_index(self._entries))
         if not self._keeps_state:
             self._write_file("checkpoint", self._state())
-        _flush_to_disk(self._temporary_path("data"))
+        flush_to_disk(self._temporary_path("data"))
         try:
             self._set_aside()
             self._move_to("data", self._data_path)
             self._move_to("index", self._index_path)
-            _flush_to_disk(self._folder)
+            flush_to_disk(self._folder)
             if not self._keeps_state:
                 self._move_to("checkpoint", os.path.join(self._folder, "checkpoint"))
         except BaseException:
@@ -213,7 +216,7 @@ class CheckpointWriter:
     def _write_file(self, name, content):
         with open(self._temporary_path(name), "wb") as file:
             file.write(content)
-        _flush_to_disk(self._temporary_path(name))
+        flush_to_disk(self._temporary_path(name))
 
     def _move_to(self, name, path):
         os.replace(self._temporary_path(name), path)
@@ -241,7 +244,8 @@ class CheckpointWriter:
         replaced = os.path.join(temporary, _REPLACED)
         if os.path.exists(replaced) and not os.path.exists(self._index_path):
             if not os.path.exists(os.path.join(temporary, "data")):
-                os.remove(self._data_path)
+                with contextlib.suppress(FileNotFoundError):
+                    os.remove(self._data_path)
             for file in sorted(os.listdir(replaced)):
                 os.replace(os.path.join(replaced, file), os.path.join(self._folder, file))
         shutil.rmtree(temporary, ignore_errors=True)
@@ -286,17 +290,20 @@ def _identities(folder, name):
 def _is_left(temporary):
     """Tells whether no running process has the lock of a temporary folder."""
     try:
-        with open(os.path.join(temporary, _LOCK), "wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with open(os.path.join(temporary, _LOCK), "wb") as file:
+            return _lock(file)
+    except FileNotFoundError:
+        # Another run has removed it just now.
+        return False
+
+
+def _lock(file):
+    """Takes the lock of a file, until it is closed or the process ends; tells whether it could."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        # The lock is taken, the folder just gone, or the file system has no locks.
+        # Another process has it, or the file system knows none; then leftovers stay.
         return False
     return True
-
-
-def _flush_to_disk(path):
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -29,7 +29,7 @@ vectors[~is_new] = old.get_embeddings(entities[~is_new])
 
 model = ComplEx(
     k=old.k,
-    eta=20,
+    eta=10,
     epochs=int(epochs),
     batches_count=10,
     loss="multiclass_nll",

@@ -29,7 +29,8 @@ adam = TrainableRowsOptimizer(tf.train.AdamOptimizer(0.01, epsilon=1e-5), new)
 model.trainer.training_op = adam.minimize(model.trainer.loss)
 model.sess.run(tf.variables_initializer(adam.variables()))
 model.fit(train_data, neg_sampling=True, verbose=0)
-model.save(new_folder, "svd")
+model.save(new_folder, "svd")  # to be retrained
+model.save(new_folder, "svd", inference_only=True)
 data_info.save(new_folder, "svd")
 
 # Other systems have stored the vectors: which ones have to be sent to them again?

@@ -23,7 +23,8 @@ model = SVD("ranking", data_info, embed_size=16, n_epochs=int(epochs), lr=0.01, 
 model.rebuild_model(old_folder, "svd")
 old = np.load(f"{old_folder}/svd_tf_variables.npz")
 model.fit(train_data, neg_sampling=True, verbose=0)
-model.save(new_folder, "svd")
+model.save(new_folder, "svd")  # to be retrained
+model.save(new_folder, "svd", inference_only=True)
 data_info.save(new_folder, "svd")
 
 # Other systems have stored the vectors: which ones have to be sent to them again?

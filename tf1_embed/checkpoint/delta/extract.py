@@ -41,8 +41,8 @@ def extract_delta(
         bias [10]            bias [12]            bias [2]             SHA-256 of base's embedding
 
     The delta is a checkpoint in which each variable has its new rows alone, under its own name, and
-    JSON beside it. Both are as large as the new rows; neither is one without the other. Tables are
-    streamed.
+    JSON beside it. It is as small as the new rows. Tables are streamed; the new rows and a few
+    chunks are in memory.
 
     Args:
       base: string, the prefix of the checkpoint before it grew, on a local disk, or a folder, whose
@@ -88,7 +88,7 @@ def extract_delta(
             for axis in table_axes(old, tables) + also_axes(old, also)
         ]
         if tokens is not None:
-            tokens = [_tokens_of(each.new_rows, tokens, reserved) for each in pairs][0]
+            tokens = _tokens_of({each.new_rows for each in pairs}, tokens, reserved)
         with (progress or Silence)(sum(each.num_bytes for each in pairs)) as bar:
             extracted = {each.axis.name: each.extract(with_slots, bar.update) for each in pairs}
         old.check_rest()
@@ -182,7 +182,7 @@ def _new_rows(axis, grown_size, id_map, reserved):
     new_rows = id_map.new_rows
     chunks = map(ids_of, (~new_rows).chunks(rows_in_chunk(np.int64, ())))
     in_order = all(np.array_equal(ids_after(id_map.old_ids(ids), new_rows), ids) for ids in chunks)
-    if not in_order or not new_rows.count == grown_size - axis.size:
+    if not in_order or new_rows.count != grown_size - axis.size:
         raise ValueError(
             f"`id_map` moves or drops old rows of {str(axis)!r}, but a delta can only add new rows "
             f"between them. Keep the grown checkpoint whole, or grow by a vocabulary in which the "
@@ -192,7 +192,10 @@ def _new_rows(axis, grown_size, id_map, reserved):
 
 
 def _tokens_of(new_rows, tokens, reserved):
-    """Returns the tokens of new rows."""
+    """Returns the tokens of new rows, of which all tables have the same."""
+    if len(new_rows) > 1:
+        raise ValueError("with `tokens`, all of `tables` and `also` must have the same new rows")
+    (new_rows,) = new_rows
     first, last = reserved
     if len(tokens) != new_rows.size - first - last:
         raise ValueError(

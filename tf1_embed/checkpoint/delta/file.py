@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import reprlib
 from collections import namedtuple
 
 import tensorflow.compat.v1 as tf
@@ -77,7 +78,7 @@ def check_output(out, force, sources):
 
 
 def write_delta(delta, force=False):
-    """Writes a delta. It is one when both its files are there, of which the index comes last.
+    """Writes a delta, its JSON first: without the index that comes last it is none.
 
     Args:
       delta: `Delta`.
@@ -210,7 +211,8 @@ class _Fields:
             raise self.invalid(f"it has no `{key}`{self.where}")
         value = self.entries[key]
         if not is_valid(value):
-            raise self.invalid(f"`{key}`{self.where} must be {expected}, got {value!r:.100}")
+            got = reprlib.repr(value)
+            raise self.invalid(f"`{key}`{self.where} must be {expected}, got {got}")
         return value
 
     def invalid(self, what):

@@ -83,7 +83,7 @@ def fingerprints(
 ):
     """Returns the fingerprints of several sets of rows of a variable, which is read once.
 
-    That of a projection is of its rows, as long as the set has ids.
+    Of a projection [dim, num_ids] the sets are columns; the matrix of these is what is hashed.
 
     Args:
       reader: `CheckpointReader`.
