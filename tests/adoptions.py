@@ -53,8 +53,10 @@ Attributes:
 
 def read_sections():
     """Returns a dict from number to `Section`."""
-    shared, *parts = re.split(r"^## (?=\d+\. )", document(), flags=re.MULTILINE)
-    sections = [_read_section(part, _commands(shared)[:1]) for part in parts]
+    parts = re.split(r"^## ", document(), flags=re.MULTILINE)
+    (shared,) = [part for part in parts if part.startswith("What all sections share")]
+    numbered = [part for part in parts if re.match(r"\d+\. ", part)]
+    sections = [_read_section(part, _commands(shared)[:1]) for part in numbered]
     return {section.number: section for section in sections}
 
 
@@ -71,10 +73,10 @@ def run_section(section, folder):
         prefix = section.commands[0][1] if section.commands else "old"
         _run(section.made_by or section.before, NUM_OLD, OLD_BATCHES, save=prefix, folder="old")
         old = _load("table.npy" if os.path.exists("table.npy") else prefix)
-        for command in section.commands:
-            os.makedirs(os.path.dirname(command[-1]) or ".", exist_ok=True)  # `mkdir`, where it is
-            assert main(command) == 0
         grown = [command[command.index("--out") + 1] for command in section.commands]
+        for command, out in zip(section.commands, grown):
+            os.makedirs(os.path.dirname(out) or ".", exist_ok=True)  # The `mkdir` of section 17.
+            assert main(command) == 0
         names = _run(section.after, NUM, BATCHES, (grown or [None])[-1], "new", "grown")
         started = _load(grown[0]) if grown else {"table": _initial_values(names["table"])}
         left = _left_by_itself() or "new"

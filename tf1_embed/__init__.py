@@ -37,6 +37,7 @@ _MODULE_OF_NAME = {
     "read_certificates": "tf1_embed.certificates",
     "read_delta": "tf1_embed.checkpoint.delta",
     "revert_delta": "tf1_embed.checkpoint.delta",
+    "safe_embedding_lookup_sparse": "tf1_embed.lookup",
     "split_checkpoint": "tf1_embed.checkpoint.split",
     "summaries": "tf1_embed.tensorboard",
     "verify_checkpoint": "tf1_embed.checkpoint.verify",

@@ -124,7 +124,7 @@ def verify(arguments):
     else:
         for each in compared:
             print(_compared(each))
-    return 1 if any(each.num_changed for each in compared) else 0
+    return 1 if any(each.num_changed != 0 for each in compared) else 0
 
 
 def extract(arguments):
@@ -388,9 +388,9 @@ def _print_written(arguments, written):
 
 
 def _compared(each):
-    if not each.num_changed:
+    if each.num_changed == 0:
         return f"{each.table}: all {each.num_rows} old rows are the same, bit for bit"
-    if each.first_ids is None:
+    if each.num_changed is None:
         return (
             f"{each.table}: the {each.num_rows} old rows are not those of the certificate; which "
             f"of them differ only the old checkpoint could tell"

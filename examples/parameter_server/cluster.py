@@ -72,7 +72,7 @@ class Cluster:
             return file.read()
 
     def wait_for(self, job, index, pattern, times=1, timeout=120):
-        """Waits until a task has printed what matches a pattern, so many times; returns the last."""
+        """Waits until a task has printed a pattern so many times; returns the last match."""
 
         def find():
             found = list(re.finditer(pattern, self.output(job, index)))

@@ -93,7 +93,7 @@ def train_base(graph, num_old, options):
 
 
 def measure(checkpoint, graph, triples):
-    """Returns the demo's mean reciprocal rank of triples, by its model, which knows of no growth."""
+    """Returns the mean reciprocal rank of triples, by the demo's model over a plain table."""
     with tf.Graph().as_default(), tf.Session() as session:
         width = tf.train.load_checkpoint(checkpoint).get_variable_to_shape_map()["entities"][1]
         model = LinkPredictor(make_table(len(graph.entities), width), len(graph.relations))

@@ -28,11 +28,6 @@ def train(task, triples, num_relations, options):
         # Sharded: each server writes and reads its own partitions.
         scaffold = tf.train.Scaffold(saver=tf.train.Saver(sharded=True))
         hooks = [tf.train.StopAtStepHook(last_step=options.steps)]
-        if options.sync:
-            # No tokens to begin with, else one worker may take most steps. But those that a killed
-            # chief held are lost, and all would wait for them.
-            tokens = task.num_workers if resumes else 0
-            hooks.append(optimizer.make_session_run_hook(task.is_chief, num_tokens=tokens))
         if task.is_chief:
             hooks += _chief_hooks(entities, scaffold, options)
             creator = tf.train.ChiefSessionCreator(
@@ -40,6 +35,12 @@ def train(task, triples, num_relations, options):
             )
         else:
             creator = _WorkerSessionCreator(scaffold, task)
+        if options.sync:
+            # No tokens to begin with, else one worker may take most steps. But those that a killed
+            # chief held are lost, and all would wait for them. The last hook, since it begins to
+            # apply what workers have sent.
+            tokens = task.num_workers if resumes else 0
+            hooks.append(optimizer.make_session_run_hook(task.is_chief, num_tokens=tokens))
         random = np.random.RandomState(task.index)
         steps = 0
         with tf.train.MonitoredSession(creator, hooks, stop_grace_period_secs=3) as session:
@@ -69,7 +70,6 @@ def _build(task, num_relations, options):
         optimizer = tf.train.SyncReplicasOptimizer(optimizer, task.num_workers, task.num_workers)
     # Without `var_list` the relations would train too.
     train_op = optimizer.minimize(model.loss, global_step, var_list=list(entities.trainable))
-    entities.check_train_op(train_op)
     return entities, model, optimizer, train_op
 
 

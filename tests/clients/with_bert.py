@@ -30,7 +30,7 @@ def run(folder):
         ("new", ANIMALS + NEW_ANIMALS, words),
     ]:
         _write_lines(folder / f"{name}_vocab.txt", vocabulary)
-        _write_lines(folder / f"{name}_corpus.txt", _sentences(animals, DAYS[1:]))
+        _write_lines(folder / f"{name}_corpus.txt", _sentences(animals)[0])
 
     def train(program, checkpoint, data, out, steps):
         inputs = folder / f"{data}_vocab.txt", folder / f"{data}_corpus.txt"
@@ -55,7 +55,7 @@ def run(folder):
         for variable in TABLES
     ]
     tokenizer = tokenization.FullTokenizer(str(folder / "new_vocab.txt"))
-    held_out = _sentences(NEW_ANIMALS, DAYS[:1])
+    _, held_out = _sentences(ANIMALS + NEW_ANIMALS)
     config = modeling.BertConfig.from_json_file(str(folder / "adopted" / "bert_config.json"))
     scores = {
         name: _accuracy(each, config, tokenizer, held_out) for name, each in checkpoints.items()
@@ -64,22 +64,25 @@ def run(folder):
     return make_outcome("bert", tables, metric, Scores(**scores))
 
 
-def _sentences(animals, days):
-    """Returns all sentences of these animals on these days."""
-    traits = [(colour, food) for food in FOODS for colour in COLOURS]
-    # Spread over the traits, so that old and new animals have colours and foods in common.
-    order = np.random.RandomState(0).permutation(len(traits))
-    traits_of = {animal: traits[place] for animal, place in zip(ANIMALS + NEW_ANIMALS, order)}
-    return [
-        sentence
-        for animal in animals
-        for colour, food in [traits_of[animal]]
-        for day in days
-        for sentence in (
-            f"on {day} the {colour} {animal} likes {food}",
-            f"the {colour} {animal} wants {food} on {day}",
-        )
-    ]
+def _sentences(animals):
+    """Returns the sentences of these animals, those to train on and those held out.
+
+    Of each new animal the sentences of one day, each another one, are held out.
+    """
+    # Spread, so that old and new animals have colours and foods in common.
+    places = np.random.RandomState(0).permutation(len(COLOURS) * len(FOODS))
+    train, held_out = [], []
+    for number, animal in enumerate(animals):
+        food, colour = divmod(places[number], len(COLOURS))
+        for day_number, day in enumerate(DAYS):
+            is_held_out = animal in NEW_ANIMALS and day_number == number % len(DAYS)
+            (held_out if is_held_out else train).extend(
+                [
+                    f"on {day} the {COLOURS[colour]} {animal} likes {FOODS[food]}",
+                    f"the {COLOURS[colour]} {animal} wants {FOODS[food]} on {day}",
+                ]
+            )
+    return train, held_out
 
 
 def _accuracy(checkpoint, config, tokenizer, sentences):

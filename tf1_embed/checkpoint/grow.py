@@ -1,7 +1,7 @@
 """Appends rows to tables in a checkpoint, and to all that has a row for each of theirs."""
 
 from tf1_embed import initializers
-from tf1_embed.checkpoint.growth import Growth
+from tf1_embed.checkpoint.growth import Growth, certificates_of
 from tf1_embed.checkpoint.reader import CheckpointReader
 from tf1_embed.checkpoint.rewrite import rewrite
 from tf1_embed.checkpoint.slots import (
@@ -34,7 +34,8 @@ def grow_checkpoint(
 
     The model's original code, given the larger number of rows, restores it with an unmodified
     `tf.train.Saver` and goes on training. Old rows keep their bits, and their ids unless `id_map`
-    moves them. All other variables pass through bit for bit. Tables are streamed; the new rows and
+    moves them; a certificate of them, `<out>.rows.json`, lies beside the checkpoint. All other
+    variables pass through bit for bit. Tables are streamed; the new rows and
     a few chunks are in memory.
 
         embedding [10, 4]         embedding [12, 4]
@@ -93,13 +94,15 @@ def grow_checkpoint(
         _check_once(names + [slot.name for slot in slots])
         _check_initializer(axes, initializer)
         check_slot_values(slots, slot_values)
-        changes = {}
+        changes, growths = {}, []
         for axis in axes:
             mapping = append_map(axis.size, num_new_rows) if id_map is None else id_map
             growth = Growth(reader, axis, mapping, partition_strategy)
             is_bias = axis in others and len(reader.shape(axis.name)) == 1
             new_rows = growth.make_new_rows(_initializer_of(axis, initializer, is_bias))
             changes[axis.name] = growth.change(axis.name, new_rows)
+            if axis in tables:
+                growths.append(growth)
             for slot in slots:
                 # A slot variable of one number a row has nothing to a column.
                 if slot.table == axis.name and len(reader.shape(slot.name)) > axis.axis:
@@ -110,7 +113,8 @@ def grow_checkpoint(
                         old = value if reset_slots else slot.source
                         change = growth.change(slot.name, value, old)
                     changes[slot.name] = change
-        return rewrite(reader, changes, out, force, dry_run, progress)
+        certify = certificates_of(growths)
+        return rewrite(reader, changes, out, force, dry_run, progress, certify)
 
 
 def _check_once(names):

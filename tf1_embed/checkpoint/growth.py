@@ -5,11 +5,13 @@ import numbers
 
 import numpy as np
 
+from tf1_embed.certificates import Certificate
 from tf1_embed.checkpoint.new_rows import OldRows, make_new_rows
 from tf1_embed.checkpoint.rewrite import Change
 from tf1_embed.checkpoint.slots import variable_name
 from tf1_embed.checkpoint.stored_rows import StoredRows
-from tf1_embed.chunks import rows_in_chunk
+from tf1_embed.chunks import ids_of, rows_in_chunk
+from tf1_embed.fingerprints import Digest
 from tf1_embed.partitions import Partitions
 
 
@@ -40,6 +42,7 @@ class Growth:
             )
         self._reader, self._axis, self._map = reader, axis, id_map
         self._new_rows = id_map.new_rows
+        self._digest = None
         self._old = Partitions((axis.size,), None)
         if axis.axis == 0:
             self._old = StoredRows(reader, axis.name, partition_strategy).partitions
@@ -53,6 +56,30 @@ class Growth:
         read = self._read_columns if axis else self._read_rows
         old_rows = OldRows(variable_name(name), num_rows, row_shape, dtype, read)
         return make_new_rows(initializer, self._new_rows.count, old_rows, row_shape, dtype)
+
+    def certificate(self):
+        """Returns the `Certificate` of the old rows, once what `change` made of them is written."""
+        reader, name, kept = self._reader, self._axis.name, ~self._new_rows
+        stored = StoredRows(reader, name, self._old.strategy)
+        digest = self._digest
+        if self._new.strategy == "mod" and len(self._new.sizes) > 1:
+            # They were not written in the order of their ids.
+            digest = self._new_digest()
+            for index in kept.chunks(rows_in_chunk(stored.dtype, stored.shape[1:])):
+                digest.update(stored[self._map.old_ids(ids_of(index))])
+        return Certificate(
+            variable_name(name),
+            kept,
+            stored.dtype.name,
+            stored.shape[1:],
+            digest.hexdigest(),
+            reader.prefix,
+        )
+
+    def _new_digest(self):
+        dtype, shape = self._reader.dtype(self._axis.name), self._reader.shape(self._axis.name)
+        num_old_rows = self._map.num_rows - self._new_rows.count
+        return Digest(dtype.as_numpy_dtype, (num_old_rows,) + shape[1:])
 
     def change(self, name, new, old=None, like=None):
         """Returns the `Change` of the variable, or of a slot variable of it.
@@ -73,14 +100,17 @@ class Growth:
         if axis:
             chunks = functools.partial(self._columns, dtype, shape[0], old, new)
             return Change(dtype, shape, chunks, None, old_shape)
+        digest = None
+        if name == self._axis.name:
+            digest = self._digest = self._new_digest()
         slices = self._new.slices
         if old_shape is not None and reader.is_partial(name):
             slices = [slices[self._old.slices.index(each)] for each in reader.slices(name)]
-        chunks = functools.partial(self._rows, dtype, shape[1:], slices, old, new)
+        chunks = functools.partial(self._rows, dtype, shape[1:], slices, old, new, digest)
         is_partitioned = len(self._new.sizes) > 1
         return Change(dtype, shape, chunks, slices if is_partitioned else None, old_shape)
 
-    def _rows(self, dtype, row_shape, slices, old, new):
+    def _rows(self, dtype, row_shape, slices, old, new, digest):
         """Yields the grown rows at the places of the slices, chunk by chunk."""
         step = rows_in_chunk(dtype.as_numpy_dtype, row_shape)
         for first, last in slices:
@@ -89,6 +119,8 @@ class Growth:
                 old_ids = self._map.old_ids(ids)
                 is_old = old_ids >= 0
                 old_rows = self._take(old, old_ids[is_old], dtype, row_shape)
+                if digest is not None:
+                    digest.update(old_rows)
                 if is_old.all():
                     yield old_rows
                     continue
@@ -130,3 +162,8 @@ class Growth:
             for start, stop in self._reader.chunks(name)
         ]
         return np.ascontiguousarray(np.concatenate(chunks, axis=1))
+
+
+def certificates_of(growths):
+    """Returns a function that makes the certificates of the old rows, for `rewrite`."""
+    return lambda: [growth.certificate() for growth in growths]

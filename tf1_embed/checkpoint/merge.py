@@ -1,6 +1,6 @@
 """Merges the frozen and the trainable rows of tables into one variable each."""
 
-from tf1_embed.checkpoint.growth import Growth
+from tf1_embed.checkpoint.growth import Growth, certificates_of
 from tf1_embed.checkpoint.reader import CheckpointReader
 from tf1_embed.checkpoint.rewrite import rewrite
 from tf1_embed.checkpoint.slots import (
@@ -83,13 +83,14 @@ def merge_checkpoint(
         slots = [slot for slot in find_slots(reader).values() if slot.table in parts]
         check_slot_values(slots, slot_values)
         _refuse_slots_of_objects(slots)
-        changes = {}
+        changes, growths = {}, []
         for axis in axes:
             name, new_name = axis.name, new_names[axis.name]
             id_map = _id_map(reader, axis, new_name, trainable_rows)
             growth = Growth(reader, axis, id_map, partition_strategy)
             new_rows = StoredRows(reader, new_name, partition_strategy)
             changes[name] = growth.change(name, new_rows)
+            growths.append(growth)
             changes[new_name] = None
             pairs = _pair_slots(slots, name, new_name)
             for merged, (old_slot, new_slot) in pairs.items():
@@ -105,7 +106,8 @@ def merge_checkpoint(
                     new = StoredRows(reader, new_slot.source, partition_strategy)
                     changes[new_slot.name] = None
                 changes[merged] = growth.change(merged, new, old, like=slot.name)
-        return rewrite(reader, changes, out, force, dry_run, progress)
+        certify = certificates_of(growths)
+        return rewrite(reader, changes, out, force, dry_run, progress, certify)
 
 
 def _tables_without_parts(reader, tables):

@@ -2,6 +2,7 @@
 
 from collections import namedtuple
 
+from tf1_embed.certificates import SUFFIX, encode_certificates
 from tf1_embed.checkpoint.index import num_values
 from tf1_embed.checkpoint.progress import Silence
 from tf1_embed.checkpoint.writer import CheckpointWriter
@@ -47,7 +48,7 @@ class Written(namedtuple("Written", "name dtype old_shape new_shape num_bytes"))
     __slots__ = ()
 
 
-def rewrite(reader, changes, out, force=False, dry_run=False, progress=None):
+def rewrite(reader, changes, out, force=False, dry_run=False, progress=None, certify=None):
     """Writes a checkpoint anew. What is not named passes through bit for bit.
 
     Args:
@@ -58,6 +59,8 @@ def rewrite(reader, changes, out, force=False, dry_run=False, progress=None):
       dry_run: bool, whether nothing is written.
       progress: function of the number of bytes in all, which returns a context with a method
         `update(num_bytes)`, such as a `tqdm`.
+      certify: function without arguments that returns a list of `Certificate`, called when all
+        tensors are written; they are put beside the checkpoint.
 
     Returns:
       list of `Written`, by name.
@@ -95,6 +98,8 @@ def rewrite(reader, changes, out, force=False, dry_run=False, progress=None):
                         each.name, change.dtype, change.shape, change.chunks(), change.slices
                     )
             reader.check_rest()
+            if certify is not None:
+                writer.add_file(SUFFIX, encode_certificates(certify()))
     return written
 
 

@@ -1,13 +1,16 @@
 """Compares the old rows of tables in two checkpoints, bit for bit."""
 
+import os
 from collections import namedtuple
 
+from tf1_embed.certificates import SUFFIX, read_certificates
 from tf1_embed.checkpoint.ahead import ahead
 from tf1_embed.checkpoint.progress import Silence
 from tf1_embed.checkpoint.reader import CheckpointReader
 from tf1_embed.checkpoint.slots import find_tables, variable_name
 from tf1_embed.checkpoint.stored_rows import StoredRows
 from tf1_embed.chunks import ids_of, rows_in_chunk
+from tf1_embed.fingerprints import fingerprint
 from tf1_embed.row_bits import changed_rows, largest_difference
 from tf1_embed.rows import Rows
 from tf1_embed.vocabulary import IdMap
@@ -24,7 +27,8 @@ class Comparison(
     Attributes:
       table: string, its name.
       num_rows: int, how many old rows were compared.
-      num_changed: int, how many of them differ in any bit.
+      num_changed: int, how many of them differ in any bit; None if some do, and it is not known
+        how many, since only a certificate was compared. So are the other two then.
       first_ids: tuple of ints, the old ids of the first of those, at most 10.
       largest_difference: float, the largest absolute difference of two numbers; 0 if they compare
         as equal (zeros of both signs, NaNs), infinity where one of the two is not finite.
@@ -46,7 +50,7 @@ def verify_checkpoint(
 
     Args:
       old: string, the prefix of the old checkpoint on a local disk, or a folder, whose latest is
-        taken.
+        taken; or, if that one is gone, a certificate of its rows, `*.rows.json`.
       new: string, likewise, the grown one. Its tables may have more rows.
       tables: list of strings, names or patterns (`user_*`).
       id_map: `tf1_embed.vocabulary.IdMap`, where old rows moved to; default: every id is kept.
@@ -60,14 +64,20 @@ def verify_checkpoint(
       list of `Comparison`, one a table.
 
     Raises:
-      FileNotFoundError: if there is no such checkpoint.
+      FileNotFoundError: if there is no such checkpoint or certificate.
       KeyError: if one of the two lacks a table.
       ValueError: if `tables` is a string or empty; if the new table has fewer rows, another row
         shape or dtype, or `id_map` is for other numbers of rows; if a strategy is needed and not
-        given.
+        given; if `old` is a damaged certificate, or `id_map` is given with one.
       tf.errors.DataLossError: if a checkpoint is damaged.
     """
     new_strategy = new_partition_strategy or partition_strategy
+    if os.fspath(old).endswith(SUFFIX):
+        if id_map is not None:
+            raise ValueError(
+                "a certificate is of ids; to compare by token, give the old checkpoint"
+            )
+        return _verify_certificates(read_certificates(old), new, tables, new_strategy)
     with CheckpointReader(old) as old_reader, CheckpointReader(new) as new_reader:
         pairs = []
         for name in find_tables(old_reader, tables):
@@ -80,6 +90,24 @@ def verify_checkpoint(
             comparisons = [_compare(*pair, bar) for pair in pairs]
         old_reader.check_rest()
         new_reader.check_rest()
+    return comparisons
+
+
+def _verify_certificates(certificates, new, tables, partition_strategy):
+    with CheckpointReader(new) as reader:
+        comparisons = []
+        for name in find_tables(reader, tables):
+            table = variable_name(name)
+            if table not in certificates:
+                raise KeyError(
+                    f"the certificate is not of {table!r} but of {', '.join(sorted(certificates))}"
+                )
+            rows = certificates[table].rows
+            stored = StoredRows(reader, name, partition_strategy)
+            is_same = fingerprint(stored, rows) == certificates[table].digest
+            found = (0, (), 0.0) if is_same else (None, None, None)
+            comparisons.append(Comparison(table, rows.count, *found))
+        reader.check_rest()
     return comparisons
 
 

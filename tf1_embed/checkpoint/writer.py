@@ -22,9 +22,6 @@ try:
 except ImportError:
     fcntl = None  # on Windows
 
-# Written at one time: so much is still in the cache since it was summed up.
-_WRITE_BYTES = 256 << 10
-
 # In the temporary folder, where the checkpoint that is replaced waits until the new one is there.
 _REPLACED = "replaced"
 # Likewise, the file whose lock tells that the process is alive. The number of the process would
@@ -94,7 +91,7 @@ class CheckpointWriter:
         if os.path.exists(self._index_path) and not force:
             raise FileExistsError(f"checkpoint {text} exists; choose another name or force it")
         self.progress = lambda num_bytes: None
-        self._entries = {}
+        self._entries, self._beside = {}, []
 
     def __enter__(self):
         self._remove_leftovers()
@@ -168,6 +165,16 @@ class CheckpointWriter:
                 for chunk in chunks:
                     self._write(chunk)
 
+    def add_file(self, suffix, content):
+        """Adds a file beside the checkpoint, whose name is the prefix and a suffix.
+
+        Args:
+          suffix: string, such as ".rows.json".
+          content: bytes.
+        """
+        self._write_file(self._name + suffix, content)
+        self._beside.append(self._name + suffix)
+
     def __exit__(self, kind, error, trace):
         try:
             if kind is None:
@@ -180,7 +187,7 @@ class CheckpointWriter:
     def _write(self, array):
         view = memoryview(array)
         while view:
-            view = view[self._data.write(view[:_WRITE_BYTES]) :]
+            view = view[self._data.write(view) :]
         self.progress(len(array))
 
     def _publish(self):
@@ -192,6 +199,8 @@ class CheckpointWriter:
         try:
             self._set_aside()
             self._move_to("data", self._data_path)
+            for name in self._beside:
+                self._move_to(name, os.path.join(self._folder, name))
             self._move_to("index", self._index_path)
             flush_to_disk(self._folder)
             if not self._keeps_state:
@@ -246,6 +255,7 @@ class CheckpointWriter:
             if not os.path.exists(os.path.join(temporary, "data")):
                 with contextlib.suppress(FileNotFoundError):
                     os.remove(self._data_path)
+                    os.remove(f"{self.prefix}.rows.json")
             for file in sorted(os.listdir(replaced)):
                 os.replace(os.path.join(replaced, file), os.path.join(self._folder, file))
         shutil.rmtree(temporary, ignore_errors=True)
@@ -276,7 +286,7 @@ def _encode(name):
 
 def _files(folder, name):
     """Returns the files of the checkpoint of that name, an unordered list."""
-    pattern = re.compile(re.escape(name) + r"\.(index|data-\d+-of-\d+)")
+    pattern = re.compile(re.escape(name) + r"\.(index|data-\d+-of-\d+|rows\.json)")
     return [file for file in os.listdir(folder) if pattern.fullmatch(file)]
 
 
@@ -292,8 +302,8 @@ def _is_left(temporary):
     try:
         with open(os.path.join(temporary, _LOCK), "wb") as file:
             return _lock(file)
-    except FileNotFoundError:
-        # Another run has removed it just now.
+    except OSError:
+        # Another run has removed it just now, or it is another user's.
         return False
 
 
