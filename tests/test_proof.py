@@ -449,3 +449,23 @@ def test_certificate_in_the_docs_can_be_read(tmp_path):
     (shown,) = re.findall(r"```json\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "model.rows.json").write_text(shown)
     assert read_certificates(tmp_path / "model")["entities"].rows == Rows.range(0, 125, 125)
+
+
+@pytest.mark.parametrize("strategy", ["mod", "div"])
+def test_partitioned_grown_tables_need_no_strategy(session, strategy):
+    table = tf1_embed.get_grown_table(
+        "grown",
+        3,
+        old_rows=counting_rows(11),
+        partitioner=tf.fixed_size_partitioner(3),
+        partition_strategy=strategy,
+    )
+    checker = FrozenRowsChecker(table)
+    session.run(tf.global_variables_initializer())
+    checker.start(session)
+    digest = tf1_embed.fingerprint(counting_rows(11))
+    assert tf1_embed.fingerprint(table, session=session) == digest
+    assert checker.certificates()[0].digest == digest
+    session.run(tf.assign_add(list(table.frozen)[1], tf.ones([4, 2])))
+    with pytest.raises(FrozenRowsChanged, match="4 of 11 frozen rows of 'grown' changed"):
+        checker.check(session)

@@ -149,6 +149,8 @@ def _readable(values, rows, session, partition_strategy):
                     f"`rows` must be left out for a GrownTable, whose frozen rows are taken; for "
                     f"others, give {values.name!r} its variables: table.frozen, table.trainable"
                 )
+            # It knows how its lookups go.
+            partition_strategy = values.partition_strategy
             values, rows = frozen_variable_and_rows(values)
         return LiveRows(values, partition_strategy).in_session(session), rows
     return np.asarray(values), rows

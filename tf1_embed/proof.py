@@ -244,8 +244,8 @@ def check_frozen_rows(session, frozen_rows, expected, partition_strategy=None):
 def _expecting(frozen_rows, expected, partition_strategy):
     """Returns a list of `FrozenBits`, each of which knows what it has to be."""
     tables = [
-        FrozenBits(variable, rows, partition_strategy)
-        for variable, rows in _variables_and_rows(frozen_rows)
+        FrozenBits(variable, rows, strategy)
+        for variable, rows, strategy in _variables_and_rows(frozen_rows, partition_strategy)
     ]
     if expected is None:
         return tables
@@ -260,13 +260,15 @@ def _expecting(frozen_rows, expected, partition_strategy):
     return tables
 
 
-def _variables_and_rows(frozen_rows):
+def _variables_and_rows(frozen_rows, partition_strategy):
+    """Returns a list of (variable, frozen `Rows`, partition strategy)."""
     if isinstance(frozen_rows, dict) and frozen_rows:
-        return list(frozen_rows.items())
+        return [(variable, rows, partition_strategy) for variable, rows in frozen_rows.items()]
     tables = [frozen_rows] if isinstance(frozen_rows, GrownTable) else frozen_rows
     is_list = isinstance(tables, (list, tuple)) and len(tables) > 0
     if is_list and all(isinstance(each, GrownTable) for each in tables):
-        return [frozen_variable_and_rows(each) for each in tables]
+        # A GrownTable knows its own.
+        return [(*frozen_variable_and_rows(each), each.partition_strategy) for each in tables]
     raise TypeError(
         f"`frozen_rows` must be a dict from variable to its frozen Rows, a GrownTable, or a list "
         f"of them; got {frozen_rows!r}"

@@ -253,9 +253,9 @@ class CheckpointWriter:
         replaced = os.path.join(temporary, _REPLACED)
         if os.path.exists(replaced) and not os.path.exists(self._index_path):
             if not os.path.exists(os.path.join(temporary, "data")):
-                with contextlib.suppress(FileNotFoundError):
-                    os.remove(self._data_path)
-                    os.remove(f"{self.prefix}.rows.json")
+                # What was there is set aside by then: these are new, and lack their index.
+                for file in _files(self._folder, self._name):
+                    os.remove(os.path.join(self._folder, file))
             for file in sorted(os.listdir(replaced)):
                 os.replace(os.path.join(replaced, file), os.path.join(self._folder, file))
         shutil.rmtree(temporary, ignore_errors=True)
