@@ -200,7 +200,7 @@ def assert_next_run_succeeds(runner, command, out, expected):
     assert tf.train.latest_checkpoint(str(out.parent)) == str(out)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ["grow", "merge", "delta"])
 def test_command_killed_at_any_moment_leaves_its_input_and_nothing_that_opens(
     runner, inputs, tmp_path, name
 ):

@@ -116,7 +116,8 @@ def test_copies_are_bit_for_bit_and_keep_their_slices(tmp_path, partitions):
         for name in reader.names():
             writer.copy(reader, name)
         reader.check_rest()
-    assert_holds(tmp_path / "m", values)
+    # Not `values`: as it folds constants, TF 1.13 loses a zero's sign before it is saved.
+    assert_holds(tmp_path / "m", load_checkpoint(source))
     with CheckpointReader(source) as one, CheckpointReader(tmp_path / "m") as other:
         assert [one.slices(n) for n in values if n != "scalar"] == [
             other.slices(n) for n in values if n != "scalar"

@@ -125,7 +125,9 @@ def test_canned_dnn_goes_on_from_its_grown_checkpoint_and_trains_new_rows_only(t
     def make_dnn(folder, num_ids, optimizer):
         column = tf.feature_column.categorical_column_with_identity("id", num_ids, 0)
         columns = [tf.feature_column.embedding_column(column, 2)]
-        return tf.estimator.DNNClassifier([3], columns, str(folder), optimizer=optimizer)
+        return tf.estimator.DNNClassifier(
+            [3], columns, str(folder), optimizer=optimizer, activation_fn=tf.nn.tanh
+        )
 
     old = make_dnn(tmp_path / "old", 6, tf.train.AdamOptimizer(0.1))
     old.train(input_fn, steps=3)

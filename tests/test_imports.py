@@ -46,12 +46,12 @@ FLOORS = [
         "chunks",
         "new_file",
         "partitions",
-        "raw_ops",
         "row_bits",
         "rows",
         "tensorboard",
         "version",
     ],
+    ["raw_ops"],
 ]
 
 # May use private names of TensorFlow, for versions in which they are not public yet.
@@ -107,7 +107,7 @@ def test_imports_go_down_only(module):
 def test_imports_are_found_where_they_are_known_to_be():
     assert {"rows", "old_rows", "initializers", "table"} <= own_imports_of("get_table")
     assert "proof" not in own_imports_of("frozen_bits")
-    assert own_imports_of("rows") == set()
+    assert own_imports_of("row_bits") == set()
 
 
 @pytest.mark.parametrize("module", sorted(set(MODULES) - PRIVATE_NAMES))

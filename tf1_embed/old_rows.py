@@ -114,12 +114,15 @@ class ArrayRows:
             previous = []
             for start in range(0, num_rows, chunk_rows):
                 stop = min(start + chunk_rows, num_rows)
+                bounds = tf.constant([start, stop], tf.int64)
+                # The reading alone waits for the chunk before: TensorFlow 1.13 and 1.14 walk every
+                # path through an initial value, and a second one a chunk would double their number.
                 with tf.control_dependencies(previous):
-                    chunk = _numpy_function(read, [start, stop], self.dtype)
-                    chunk.set_shape((stop - start,) + self.shape[1:])
-                    written = raw_ops.StridedSliceAssign(
-                        ref=buffer, begin=[start], end=[stop], strides=[1], value=chunk
-                    )
+                    chunk = _numpy_function(read, [bounds], self.dtype)
+                chunk.set_shape((stop - start,) + self.shape[1:])
+                written = raw_ops.StridedSliceAssign(
+                    ref=buffer, begin=[start], end=[stop], strides=[1], value=chunk
+                )
                 previous = [written.op]
             with tf.control_dependencies(previous):
                 return raw_ops.DestroyTemporaryVariable(ref=buffer, var_name=scope)
@@ -128,7 +131,8 @@ class ArrayRows:
         source, path = self._values, self._path
         dtype = self.dtype.as_numpy_dtype
 
-        def read(start, stop):
+        def read(bounds):
+            start, stop = bounds
             rows = source[start:stop]
             if path is not None:
                 # Read, not mapped: mapped pages would count as memory of this process.

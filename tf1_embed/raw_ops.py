@@ -10,6 +10,7 @@ if hasattr(tf, "raw_ops"):
         SaveV2,
         StridedSliceAssign,
         TemporaryVariable,
+        UpperBound,
         VariableShape,
         VariableV2,
     )
@@ -27,5 +28,6 @@ else:
     SaveV2 = gen_io_ops.save_v2
     StridedSliceAssign = gen_array_ops.strided_slice_assign
     TemporaryVariable = gen_state_ops.temporary_variable
+    UpperBound = gen_array_ops.upper_bound
     VariableShape = gen_resource_variable_ops.variable_shape
     VariableV2 = gen_state_ops.variable_v2

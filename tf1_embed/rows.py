@@ -322,12 +322,15 @@ class Rows:
     def _of_run_in_graph(self, tf, values, ids):
         if len(values) == 1:
             return _constant(tf, values[0], ids)
-        starts = _constant(tf, self._starts, ids)
-        # tf.searchsorted takes a vector; ids may have any rank. The maximum must stay between the
-        # reshapes, its own and this one, which 1.15 would merge, wrongly for ids of shape [0, n].
-        flat = tf.maximum(tf.reshape(ids, [-1]), starts[0])
-        run = tf.searchsorted(starts, flat, side="right") - 1
-        value = tf.gather(_constant(tf, values, ids), run)
+        from tf1_embed.raw_ops import UpperBound
+
+        # Under tf.searchsorted too, which 1.13 fails for ids of shape [0, n].
+        run = UpperBound(
+            sorted_inputs=_constant(tf, [self._starts], ids),
+            values=tf.reshape(ids, [1, -1]),
+            out_type=tf.int32,
+        )
+        value = tf.gather(_constant(tf, values, ids), tf.maximum(run - 1, 0))
         return tf.reshape(value, tf.shape(ids))
 
     def __len__(self):

@@ -41,29 +41,24 @@ def run_program(name, *arguments):
 
 
 def changes(client):
-    """Returns the lines that adopting tf1_embed takes away and adds, "-" or "+" before each.
+    """Returns the lines that adopting tf1_embed adds and takes away, "+" or "-" before each.
 
-    Empty lines, which the formatter puts, are not among them.
+    A line that is replaced by another is there twice. Empty lines, which the formatter puts, are
+    not there.
     """
     plain, adopted = (
         (PROGRAMS / f"{client}_{kind}.py").read_text(encoding="utf-8").splitlines()
         for kind in ("plain", "adopted")
     )
     lines = difflib.ndiff(plain, adopted)
-    return [line[0] + line[1:].rstrip() for line in lines if line[0] in "+-" and line[1:].strip()]
-
-
-def count_changed_lines(client):
-    """Returns how many lines were changed; one that was replaced by another counts once."""
-    signs = [line[0] for line in changes(client)]
-    return max(signs.count("+"), signs.count("-"))
+    return [line[0] + line[2:] for line in lines if line[0] in "+-" and line[2:].strip()]
 
 
 def make_outcome(client, tables, metric, scores):
     """Compares the tables of a client, a list of `Table`, bit by bit."""
     return Outcome(
         client=client,
-        changed_lines=count_changed_lines(client),
+        changed_lines=len(changes(client)),
         old_rows=sum((~table.new_rows).count for table in tables),
         new_rows=sum(table.new_rows.count for table in tables),
         old_rows_moved_plain=sum(

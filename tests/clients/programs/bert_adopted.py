@@ -48,7 +48,9 @@ if os.path.exists(f"{checkpoint}.index"):
     variables = tf.trainable_variables()
     assignment_map, _ = modeling.get_assignment_map_from_checkpoint(variables, checkpoint)
     tf.train.init_from_checkpoint(checkpoint, assignment_map)
-adam = optimization.AdamWeightDecayOptimizer(1e-3, 0.01, exclude_from_weight_decay=["bias", "norm"])
+adam = optimization.AdamWeightDecayOptimizer(
+    1e-3, weight_decay_rate=0.01, exclude_from_weight_decay=["LayerNorm", "bias"]
+)
 tables = tf.trainable_variables("bert/embeddings/word_embeddings|cls/predictions/output_bias")
 adam = TrainableRowsOptimizer(adam, dict.fromkeys(tables, ~Rows.range(0, 67, config.vocab_size)))
 train_op = adam.minimize(loss, var_list=tables)

@@ -46,7 +46,9 @@ if os.path.exists(f"{checkpoint}.index"):
     variables = tf.trainable_variables()
     assignment_map, _ = modeling.get_assignment_map_from_checkpoint(variables, checkpoint)
     tf.train.init_from_checkpoint(checkpoint, assignment_map)
-adam = optimization.AdamWeightDecayOptimizer(1e-3, 0.01, exclude_from_weight_decay=["bias", "norm"])
+adam = optimization.AdamWeightDecayOptimizer(
+    1e-3, weight_decay_rate=0.01, exclude_from_weight_decay=["LayerNorm", "bias"]
+)
 train_op = adam.minimize(loss)
 
 random = np.random.RandomState(0)

@@ -1,0 +1,142 @@
+"""What growing a table on parameter servers costs, beside training one plain table of all rows.
+
+The model is that of examples/parameter_server, the servers are two processes on this machine. Both
+tables are partitioned over the servers, and take their steps in turn; the figures to quote are the
+ratios, and the bytes of a step, as TensorFlow counted them.
+
+    python -m benchmarks.parameter_server_cost --old-rows 100000 1000000
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+import tf1_embed
+from benchmarks.step_cost import OPTIMIZERS, take_turns
+from examples.parameter_server.cluster import Cluster
+from examples.parameter_server.model import SampledLinkPredictor
+from examples.parameter_server.task import Task
+from examples.parameter_server.traffic import trace
+
+NUM_RELATIONS, NUM_CANDIDATES = 46, 64
+
+
+def save_old_rows(prefix, num_old_rows, dim):
+    """Saves a table of zeros; an array would be read by a function of this process alone."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        table = tf.get_variable("entities", [num_old_rows, dim], initializer=tf.zeros_initializer())
+        session.run(table.initializer)
+        return tf.train.Saver().save(session, prefix, write_meta_graph=False)
+
+
+def build_steps(task, num_old_rows, checkpoint, optimizer, args):
+    """Builds a training step of each variant: dict from variant to placeholder and train op."""
+    partitioner = tf.fixed_size_partitioner(task.num_servers)
+    steps = {}
+    for variant in ("full", "grown"):
+        # Variables live on the servers, and so have names of their own for each measurement.
+        with tf.variable_scope(f"{variant}_{num_old_rows}_{optimizer}"):
+            if variant == "grown":
+                entities = tf1_embed.get_grown_table(
+                    "entities",
+                    args.new_rows,
+                    checkpoint=checkpoint,
+                    checkpoint_name="entities",
+                    partitioner=partitioner,
+                )
+                var_list = list(entities.trainable)
+            else:
+                entities = tf.get_variable(
+                    "entities",
+                    [num_old_rows + args.new_rows, args.dim],
+                    initializer=tf.zeros_initializer(),
+                    partitioner=partitioner,
+                )
+                var_list = list(entities)
+            model = SampledLinkPredictor(entities, NUM_RELATIONS, NUM_CANDIDATES)
+            train_op = OPTIMIZERS[optimizer]().minimize(model.loss, var_list=var_list)
+            steps[variant] = model.triples, train_op
+    return steps
+
+
+def measure(task, num_old_rows, checkpoint, optimizer, args):
+    """Returns, by variant, the seconds of each step, and the tensors that one step sent."""
+
+    def draw(rng):
+        old = rng.randint(0, num_old_rows, [args.batch, 2])
+        new = num_old_rows + rng.randint(0, args.new_rows, [args.batch, 2])
+        heads, tails = np.where(rng.rand(args.batch, 2) < 0.5, old, new).T
+        triples = np.stack([heads, rng.randint(0, NUM_RELATIONS, args.batch), tails], axis=1)
+        return dict.fromkeys(("full", "grown"), np.int32(triples))
+
+    with tf.Graph().as_default() as graph:
+        with tf.device(task.device_setter()):
+            steps = build_steps(task, num_old_rows, checkpoint, optimizer, args)
+        with tf.Session(task.target, config=task.session_config) as session:
+            session.run(tf.global_variables_initializer())
+            graph.finalize()
+            run = {
+                variant: session.make_callable(train_op, [triples])
+                for variant, (triples, train_op) in steps.items()
+            }
+            seconds = take_turns(run, draw, args, slow=("full",) if optimizer == "adam" else ())
+            batch = draw(np.random.RandomState(0))
+            received = {
+                variant: trace(session, train_op, {triples: batch[variant]})
+                for variant, (triples, train_op) in steps.items()
+            }
+    return seconds, received
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--old-rows", type=int, nargs="+", default=[10**5, 10**6])
+    parser.add_argument("--new-rows", type=int, default=10**4)
+    parser.add_argument("--dim", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=1024)
+    parser.add_argument("--optimizer", nargs="+", choices=OPTIMIZERS, default=list(OPTIMIZERS))
+    parser.add_argument("--steps", type=int, default=200, help="steps counted, of each variant")
+    parser.add_argument("--warmup", type=int, default=30, help="steps not counted")
+    parser.add_argument(
+        "--max-seconds", type=float, default=20, help="a variant that has taken this long stops"
+    )
+    args = parser.parse_args(argv)
+    if "TF_CONFIG" in os.environ:
+        Task(json.loads(os.environ["TF_CONFIG"])).serve()
+        return
+    print(f"TensorFlow {tf.__version__}, {args.new_rows} new rows of {args.dim}, 2 servers")
+    print("steps per second by the median; KB sent in a step; KB of its largest tensor")
+    print(f"{'old rows':>9} {'opt':>5} {'full':>22} {'grown':>22} {'grown / full':>13}")
+    command = [sys.executable, "-m", "benchmarks.parameter_server_cost"]
+    with tempfile.TemporaryDirectory() as folder:
+        with Cluster(command, folder, num_workers=1) as cluster:
+            for server in cluster.tasks[:2]:
+                cluster.start(*server)
+            task = Task(cluster.config("worker", 0))
+            for num_old_rows in args.old_rows:
+                prefix = os.path.join(folder, f"{num_old_rows}_rows.ckpt")
+                checkpoint = save_old_rows(prefix, num_old_rows, args.dim)
+                for optimizer in args.optimizer:
+                    measured = measure(task, num_old_rows, checkpoint, optimizer, args)
+                    print_row(num_old_rows, optimizer, *measured)
+
+
+def print_row(num_old_rows, optimizer, seconds, received):
+    rates = {variant: 1 / np.median(each) for variant, each in seconds.items()}
+    row = f"{num_old_rows:>9} {optimizer:>5}"
+    for variant in ("full", "grown"):
+        sizes = [each.num_bytes / 1000 for each in received[variant]]
+        row += f" {rates[variant]:>8.1f} {sum(sizes):>6.0f} {max(sizes):>6.0f}"
+    print(f"{row} {rates['grown'] / rates['full']:>13.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    tf.logging.set_verbosity(tf.logging.ERROR)
+    main()
