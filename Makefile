@@ -3,27 +3,30 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-tf1 test-tf2 doctest doctest-tf1 doctest-tf2
+.PHONY: help demo test test-tf1 test-tf2 test-matrix test-clusters
+.PHONY: doctest doctest-tf1 doctest-tf2 clients
 .PHONY: lint format benchmark wheel clean
 
 TF1 := .venv/tf1/bin/python
 TF2 := .venv/tf2/bin/python
+CLIENTS := .venv/clients/bin/python
 
 PYTHON_tf2 = $(shell requirements/find_python.sh 3.11 3.12 3.13 3.10)
 PYTHON_tf1 := $(shell requirements/find_python.sh 3.7)
+PYTHON_clients = $(PYTHON_tf1)
 
 # The tests run in two processes: more threads than these would only wait for a core.
-test-tf1 test-tf2: export OMP_NUM_THREADS = 1
-test-tf1 test-tf2: export OPENBLAS_NUM_THREADS = 1
-test-tf1 test-tf2: export TF_NUM_INTRAOP_THREADS = 1
-test-tf1 test-tf2: export TF_NUM_INTEROP_THREADS = 2
+test-tf1 test-tf2 test-matrix: export OMP_NUM_THREADS = 1
+test-tf1 test-tf2 test-matrix: export OPENBLAS_NUM_THREADS = 1
+test-tf1 test-tf2 test-matrix: export TF_NUM_INTRAOP_THREADS = 1
+test-tf1 test-tf2 test-matrix: export TF_NUM_INTEROP_THREADS = 2
 
 # Only warnings and errors; oneDNN announces itself at any level.
 export TF_CPP_MIN_LOG_LEVEL = 2
 export TF_ENABLE_ONEDNN_OPTS = 0
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/tf2/ready  ## Grow a knowledge graph, prove its old rows unchanged; writes runs/demo/
 	$(TF2) -m examples.knowledge_graph
@@ -33,6 +36,10 @@ test: test-tf2 test-tf1  ## Run the tests on TensorFlow 2.21, and on 1.15.5 wher
 test-tf2: .venv/tf2/ready
 	@echo "The tests on TensorFlow 2.21:"
 	$(TF2) -m pytest -n 2
+
+# REQUIRE_ALL=1 makes a Python that was not found an error.
+test-matrix: .venv/tf2/ready  ## Run the core tests on seven TensorFlows, 1.13.1 to 2.21
+	$(TF2) -m nox
 
 doctest: doctest-tf2 doctest-tf1  ## Run the examples in the docstrings, on the same TensorFlows
 
@@ -48,10 +55,17 @@ test-tf1: .venv/tf1/ready
 doctest-tf1: .venv/tf1/ready
 	$(TF1) -m pytest --doctest-modules tf1_embed
 
+# Real processes, which take minutes to start: apart from the other tests.
+test-clusters: .venv/tf2/ready  ## Run the tests of parameter servers, in real processes
+	PYTHONPATH=.:tests $(TF2) -m pytest tests/clusters
+
+clients: .venv/clients/ready  ## Grow the tables of AmpliGraph, BERT and LibRecommender
+	$(CLIENTS) -m pytest --disable-warnings tests/clients
+
 else
 
 # REQUIRE_TF1=1 makes this an error.
-test-tf1 doctest-tf1:
+test-tf1 doctest-tf1 clients:
 	@echo "Not run on TensorFlow 1.15.5: no Python 3.7 was found, on the PATH or in pyenv."
 	@test -z "$(REQUIRE_TF1)"
 

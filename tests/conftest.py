@@ -1,6 +1,8 @@
 """Fixtures of all tests: graphs, kinds of variables, both control flows."""
 
+import collections
 import os
+import zlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -15,6 +17,26 @@ hypothesis.settings.register_profile(
     "repeatable", deadline=None, derandomize=True, database=None, max_examples=30
 )
 hypothesis.settings.load_profile("repeatable")
+
+
+def pytest_addoption(parser):
+    """Adds what runs every test, but not in every case."""
+    parser.addoption("--max-cases", type=int, help="run at most so many cases of each test")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves out cases beyond `--max-cases`; which ones stays the same from run to run."""
+    max_cases = config.getoption("--max-cases")
+    if max_cases is None:
+        return
+    cases = collections.defaultdict(list)
+    # In no order that cases have, or all of those kept could be of one kind of variables.
+    for item in sorted(items, key=lambda item: zlib.crc32(item.nodeid.encode())):
+        cases[item.nodeid.partition("[")[0]].append(item)
+    left_out = [item for each in cases.values() for item in each[max_cases:]]
+    config.hook.pytest_deselected(items=left_out)
+    kept = set(items) - set(left_out)
+    items[:] = [item for item in items if item in kept]
 
 
 @pytest.fixture

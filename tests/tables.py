@@ -96,20 +96,20 @@ def save_checkpoint(prefix, values, partitions=None):
     with tf.Graph().as_default(), tf.Session() as session:
         with tf.variable_scope("", partitioner=partitioner, use_resource=False):
             for name, value in values.items():
-                constant = tf.constant(value)
                 if partitioner is None:
-                    tf.get_variable(name, initializer=constant)
+                    tf.get_variable(name, initializer=tf.constant(value))
                 else:
-                    tf.get_variable(
-                        name, value.shape, constant.dtype, initializer=_slice_of(constant)
-                    )
+                    tf.get_variable(name, value.shape, value.dtype, initializer=_slice_of(value))
         session.run(tf.global_variables_initializer())
         return tf.train.Saver().save(session, str(prefix), write_meta_graph=False)
 
 
-def _slice_of(constant):
+def _slice_of(value):
     def initialize(shape, dtype=None, partition_info=None):
-        return tf.slice(constant, partition_info.var_offset, shape)
+        # Not tf.slice, under which TensorFlow 1.13 turns a -0 among zeros into 0.
+        offsets = partition_info.var_offset
+        part = [slice(start, start + length) for start, length in zip(offsets, shape)]
+        return tf.constant(value[tuple(part)])
 
     return initialize
 

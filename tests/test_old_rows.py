@@ -198,6 +198,8 @@ def test_npy_file_rewritten_after_initialisation_does_not_move_the_variable(
 
 def write_source(kind, rows, folder):
     """Returns the arguments of a table whose rows come from a source of that kind."""
+    if (kind, tf.as_dtype(rows.dtype)) == ("partitioned", tf.bfloat16) and tf.__version__ < "1.15":
+        pytest.skip("before 1.15, TensorFlow puts no slices of bfloat16 together")
     if kind == "array":
         return {"old_rows": rows}
     if kind == "npy":

@@ -273,10 +273,10 @@ def test_table_grows_twice(tmp_path, use_resource):
             train_new_rows(session, table, amount=growth + 1.0)
             grown = tf.train.Saver().save(session, str(tmp_path / f"grown-{growth}"))
         checkpoint = str(tmp_path / f"merged-{growth}")
-        shapes = tf1_embed.merge_checkpoint(grown, ["model/embedding"], checkpoint)
+        tf1_embed.merge_checkpoint(grown, ["model/embedding"], checkpoint)
         expected_new = np.full([3, 2], 4.0 - growth, np.float32)
         rows = np.concatenate([rows, expected_new])
-        assert shapes == {"model/embedding": rows.shape}
+
         got = load_checkpoint(checkpoint)["model/embedding"]
         assert bits(got).tobytes() == bits(rows).tobytes()
 

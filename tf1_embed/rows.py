@@ -326,7 +326,7 @@ class Rows:
 
         # Under tf.searchsorted too, which 1.13 fails for ids of shape [0, n].
         run = UpperBound(
-            sorted_inputs=_constant(tf, [self._starts], ids),
+            sorted_inputs=_constant(tf, self._starts[np.newaxis], ids),
             values=tf.reshape(ids, [1, -1]),
             out_type=tf.int32,
         )

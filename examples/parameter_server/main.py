@@ -54,7 +54,7 @@ def run_task(task, graph, options):
 def run_cluster(argv, graph, options):
     """Trains in a cluster of processes on this machine, merges the table and measures it."""
     num_old = len(graph.entities) - options.new_entities
-    if not tf.train.checkpoint_exists(options.base):
+    if not os.path.exists(f"{options.base}.index"):
         train_base(graph, num_old, options)
     command = [sys.executable, "-m", "examples.parameter_server", *argv]
     with Cluster(command, os.path.join(options.out, "printed")) as cluster:

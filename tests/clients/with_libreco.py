@@ -26,9 +26,11 @@ def run(folder):
     new_train.to_csv(folder / "interactions.csv", index=False)
 
     old_train, data_info = DatasetPure.build_trainset(pairs[~of_new])
-    old = SVD("ranking", data_info, embed_size=16, n_epochs=EPOCHS, lr=0.01, num_neg=2)
-    old.fit(old_train, neg_sampling=True, verbose=0)
-    old.save(str(folder / "old"), "svd")
+    # A graph of its own: what else is in it would change the random values.
+    with tf.Graph().as_default():
+        old = SVD("ranking", data_info, embed_size=16, n_epochs=EPOCHS, lr=0.01, num_neg=2)
+        old.fit(old_train, neg_sampling=True, verbose=0)
+        old.save(str(folder / "old"), "svd")
     data_info.save(str(folder / "old"), "svd")
 
     scores, variables = {}, {}

@@ -1,12 +1,13 @@
 """The example that grows the demo's table on parameter servers, in processes of its own."""
 
 import re
+import sys
 
+import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
 import tf1_embed
-from benchmarks.step_cost import zeros
 from examples.parameter_server.cluster import Cluster
 from examples.parameter_server.main import main
 from examples.parameter_server.model import SampledLinkPredictor
@@ -24,8 +25,8 @@ def base(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("flags", [[], ["--sync"]], ids=["async", "sync"])
 def test_new_rows_are_learned_and_old_ones_stay(tmp_path, capsys, base, flags):
-    flags += ["--base", base, "--base-epochs=15", "--width=32", "--out", str(tmp_path)]
-    result = main([*flags, f"--steps={STEPS}", "--save-steps=100", "--timeout=120"])
+    size = ["--base-epochs=15", "--width=32", f"--steps={STEPS}", "--save-steps=100"]
+    result = main([*flags, *size, "--base", base, "--out", str(tmp_path), "--timeout=120"])
     printed = capsys.readouterr().out
     assert result["old_rows_identical"]
     assert result["mrr"] > 0.3  # Random rows have less than 0.1.
@@ -66,7 +67,7 @@ def traffic(worker, num_old_rows, use_resource):
             table = tf1_embed.get_grown_table(
                 "entities",
                 num_new_rows=100,
-                old_rows=zeros(num_old_rows, 64),
+                old_rows=np.zeros([num_old_rows, 64], np.float32),
                 partitioner=tf.fixed_size_partitioner(2),
             )
             model = SampledLinkPredictor(table, num_relations=5, num_candidates=32)
@@ -101,3 +102,19 @@ def test_jobs_of_other_names_are_an_error():
     config = {"cluster": {"chief": ["localhost:1"]}, "task": {"type": "chief", "index": 0}}
     with pytest.raises(ValueError, match=r'must be "ps" and "worker".*got \[\'chief\'\]'):
         Task(config)
+
+
+@pytest.mark.parametrize(
+    "program, message",
+    [
+        ("import sys; sys.exit('no such table')", r"\('ps', 0\).* failed(.|\n)*no such table"),
+        ("import time; time.sleep(60)", "not within 3 seconds: all tasks end"),
+    ],
+)
+def test_a_cluster_that_does_not_end_is_an_error_and_leaves_no_process(tmp_path, program, message):
+    with pytest.raises(RuntimeError, match=message):
+        with Cluster([sys.executable, "-c", program], str(tmp_path)) as cluster:
+            cluster.start("ps", 0)
+            process = cluster._processes["ps", 0]
+            cluster.wait(timeout=3)
+    assert process.poll() is not None
