@@ -243,7 +243,8 @@ def checkpoint_shapes(prefix):
 def _read_index(prefix):
     """Returns two dicts of what the checkpoint holds: name to shape, name to `tf.DType`."""
     try:
-        reader = tf.train.load_checkpoint(prefix)
+        # Not load_checkpoint, to which a prefix that ends in a slash is a folder.
+        reader = tf.train.NewCheckpointReader(prefix)
         dtypes = reader.get_variable_to_dtype_map()
         return reader.get_variable_to_shape_map(), {n: tf.as_dtype(t) for n, t in dtypes.items()}
     except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:

@@ -1,5 +1,7 @@
 """Which rows of a table: an immutable set of row ids, in NumPy and in the graph."""
 
+import operator
+
 import numpy as np
 
 
@@ -359,9 +361,13 @@ class Rows:
 
 
 def _as_int(argument, value):
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"`{argument}` must be an int, got {value!r}")
-    return int(value)
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        # TensorFlow 1 has `tf.Dimension` in shapes, which is an int by this.
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"`{argument}` must be an int, got {value!r}") from None
 
 
 def _as_ids(ids):

@@ -47,6 +47,7 @@ def write_word_vectors(path, format, num_rows, dim, chunks, force=False):
         it has a space or a line break, at which other programs would end it.
 
     Example:
+      >>> import os, tempfile
       >>> path = os.path.join(tempfile.mkdtemp(), "vectors.txt")
       >>> rows = np.array([[0.25, -1], [0.1, 2e-3]], np.float32)
       >>> write_word_vectors(path, "word2vec", 2, 2, [(["the", "of"], rows)])
