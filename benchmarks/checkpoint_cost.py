@@ -2,8 +2,10 @@
 
 A checkpoint of one table with the two slot variables of Adam is copied by `cp`, whose data is
 flushed to the disk as the library's is, and grown, in turns. Seconds depend on the machine and on
-what its page cache holds; the figures to quote are the ratios. Peak memory is that of a process
-that does nothing else, above TensorFlow's import.
+what its page cache holds; the figures to quote are the ratios. Each run begins some seconds after
+the files of the one before were removed: a virtual machine gives the memory that they had back to
+its host by then, and whoever writes next would otherwise have it for nothing. Peak memory is that
+of a process that does nothing else, above TensorFlow's import.
 
     python benchmarks/checkpoint_cost.py --table-gb 4
 """
@@ -24,6 +26,7 @@ import tf1_embed
 from tf1_embed.checkpoint.writer import CheckpointWriter
 
 DIM = 64
+SECONDS_TO_SETTLE = 5
 
 
 def write_base(prefix, num_rows):
@@ -60,6 +63,8 @@ def verify(base, out):
 def remove(prefix):
     for path in glob.glob(f"{glob.escape(prefix)}.*"):
         os.remove(path)
+    os.sync()
+    time.sleep(SECONDS_TO_SETTLE)
 
 
 def seconds_of(function, *args):

@@ -1,5 +1,6 @@
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from tables import DTYPES, counting_rows, flip_byte, save_checkpoint, special_ro
 
 from tf1_embed import raw_ops
 from tf1_embed.checkpoint import reader as module
+from tf1_embed.checkpoint.crc32c import crc32c, mask
 from tf1_embed.checkpoint.index import Entry, read_index, slice_key, write_index
 from tf1_embed.checkpoint.reader import CheckpointReader
 
@@ -72,6 +74,15 @@ def test_rows_are_those_of_the_table(checkpoints, way, start, stop):
         rows = reader.rows("e", start, stop)
         assert rows.dtype == np.float32
         np.testing.assert_array_equal(rows, TABLE[start:stop])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_threads_that_read_at_the_same_time_get_their_own_rows(checkpoints, way):
+    starts = np.random.RandomState(0).randint(0, 990, 2000).tolist()
+    with CheckpointReader(checkpoints[way]) as reader, ThreadPoolExecutor(4) as pool:
+        for start, rows in zip(starts, pool.map(lambda i: reader.rows("e", i, i + 10), starts)):
+            np.testing.assert_array_equal(rows, TABLE[start : start + 10])
+        reader.check_rest()
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -143,7 +154,7 @@ def test_partial_slices_of_several_names_are_read_as_one(tmp_path):
     start = data.stat().st_size
     data.write_bytes(data.read_bytes() + TABLE[400:].tobytes())
     piece = other._replace(shape=(600, 4), offset=start, size=TABLE[400:].nbytes)
-    piece = piece._replace(crc=module.mask(module.crc32c(TABLE[400:])))
+    piece = piece._replace(crc=mask(crc32c(TABLE[400:])))
     entries.update({b"e/art_1/Adam": whole, slice_key(b"e/art_1/Adam", extents): piece})
     (tmp_path / "m.index").write_bytes(write_index(entries))
     with CheckpointReader(prefix) as reader:

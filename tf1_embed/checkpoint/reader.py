@@ -2,11 +2,12 @@
 
 import contextlib
 import os
+import threading
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from tf1_embed.checkpoint.crc32c import crc32c, mask
+from tf1_embed.checkpoint.crc32c import Crc32c, mask
 from tf1_embed.checkpoint.index import num_values, read_index, slice_key, slice_shape
 from tf1_embed.checkpoint.sstable import SSTableError
 from tf1_embed.old_rows import data_loss, find_checkpoint, nearest_first
@@ -24,6 +25,8 @@ class CheckpointReader:
     TensorFlow's reader loads a tensor that was saved whole to return a slice of it; this one finds
     the bytes through the index. They are checked as TensorFlow would check them: a part that is
     read from its start to its end as it is read, any other by `check_rest`.
+
+    Several threads may read at a time: TensorFlow's do where rows are read in a graph.
 
     Attributes:
       prefix: string, the checkpoint's prefix.
@@ -47,6 +50,7 @@ class CheckpointReader:
         """
         self.prefix = find_checkpoint(checkpoint)
         self._files = {}
+        self._lock = threading.Lock()
         try:
             with open(f"{self.prefix}.index", "rb") as file:
                 self._entries, self._num_shards = read_index(file.read())
@@ -312,18 +316,19 @@ class CheckpointReader:
         part.is_read = True
         file = self._files[part.entry.shard]
         view = memoryview(array.reshape(-1).view(np.uint8))
-        file.seek(part.entry.offset + offset)
-        filled = 0
-        while filled < len(view):
-            count = file.readinto(view[filled:])
-            if not count:
-                raise self._damaged(f"a data file was cut short while {part.name!r} was read")
-            filled += count
-        if part.has_values and offset == part.summed:
-            part.crc = crc32c(view, part.crc)
-            part.summed += len(view)
-            if part.summed == part.entry.size and mask(part.crc) != part.entry.crc:
-                raise self._damaged(f"the checksum of {part.name!r} does not match its values")
+        with self._lock:
+            file.seek(part.entry.offset + offset)
+            filled = 0
+            while filled < len(view):
+                count = file.readinto(view[filled:])
+                if not count:
+                    raise self._damaged(f"a data file was cut short while {part.name!r} was read")
+                filled += count
+            if part.has_values and offset == part.summed:
+                part.crc.update(view)
+                part.summed += len(view)
+                if part.summed == part.entry.size and mask(part.crc.value()) != part.entry.crc:
+                    raise self._damaged(f"the checksum of {part.name!r} does not match its values")
 
     @contextlib.contextmanager
     def _errors_of_tensorflow(self, name):
@@ -368,7 +373,8 @@ class _Part:
       dtype: `tf.DType`, None if this TensorFlow does not know it.
       has_values: bool, whether its bytes are numbers, one after another.
       is_read: bool.
-      summed: int, of how many bytes from its start on `crc` is the checksum.
+      crc: `Crc32c` of the first `summed` bytes.
+      summed: int.
     """
 
     def __init__(self, name, entry, extents):
@@ -378,7 +384,7 @@ class _Part:
         self.dtype = _dtype(entry)
         self.has_values = self.dtype not in (None, tf.string, tf.variant, tf.resource)
         self.is_read = False
-        self.summed = self.crc = 0
+        self.crc, self.summed = Crc32c(), 0
 
     def overlaps(self, other):
         """Tells whether two parts have an element in common."""

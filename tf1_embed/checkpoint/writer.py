@@ -11,9 +11,10 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.checkpoint.ahead import ahead
-from tf1_embed.checkpoint.crc32c import crc32c, mask
+from tf1_embed.checkpoint.crc32c import Crc32c, mask
 from tf1_embed.checkpoint.index import Entry, num_values, slice_key, write_index
 from tf1_embed.checkpoint.reader import CHUNK_BYTES
+from tf1_embed.checkpoint.write_back import WriteBack
 from tf1_embed.new_file import flush_to_disk
 from tf1_embed.old_rows import refuse_brackets
 
@@ -102,6 +103,7 @@ class CheckpointWriter:
             self._lock = open(self._temporary_path(_LOCK), "wb")
             _lock(self._lock)
             self._data = open(self._temporary_path("data"), "wb", buffering=0)
+            self._write_back = WriteBack(self._data)
         except BaseException:
             shutil.rmtree(self._temporary, ignore_errors=True)
             raise
@@ -142,13 +144,13 @@ class CheckpointWriter:
             parts = {slice_key(key, each): (each[0][1],) + shape[1:] for each in extents}
         sizes = [num_values(part) * dtype.size for part in parts.values()]
         offsets = np.cumsum([self._data.tell()] + sizes).tolist()
-        sums = [0] * len(parts)
-        with contextlib.closing(ahead(_cut(name, dtype, chunks, sizes))) as pieces:
-            for part, piece in pieces:
-                sums[part] = crc32c(piece, sums[part])
+        sums = [Crc32c() for _ in parts]
+        with contextlib.ExitStack() as threads:
+            pieces = threads.enter_context(_ahead(_cut(name, dtype, chunks, sizes), sum(sizes)))
+            for piece in threads.enter_context(_ahead(_sum_up(pieces, sums), sum(sizes))):
                 self._write(piece)
         for (key, shape), offset, size, crc in zip(parts.items(), offsets, sizes, sums):
-            self._entries[key] = Entry(number, shape, 0, offset, size, mask(crc), ())
+            self._entries[key] = Entry(number, shape, 0, offset, size, mask(crc.value()), ())
 
     def copy(self, reader, name):
         """Adds a tensor of a `CheckpointReader` as it is, bit for bit, its slices among it."""
@@ -159,9 +161,7 @@ class CheckpointWriter:
         for extents, entry, chunks in reader.raw(name):
             part = slice_key(key, extents) if whole.slices else key
             self._entries[part] = entry._replace(shard=0, offset=self._data.tell())
-            # A thread is worth its start only where there is something to read ahead.
-            chunks = ahead(chunks) if entry.size > CHUNK_BYTES else chunks
-            with contextlib.closing(chunks):
+            with _ahead(chunks, entry.size) as chunks:
                 for chunk in chunks:
                     self._write(chunk)
 
@@ -180,6 +180,7 @@ class CheckpointWriter:
             if kind is None:
                 self._publish()
         finally:
+            self._write_back.close()
             self._data.close()
             self._remove(self._temporary)
             self._lock.close()
@@ -188,9 +189,11 @@ class CheckpointWriter:
         view = memoryview(array)
         while view:
             view = view[self._data.write(view) :]
+        self._write_back.add(len(array))
         self.progress(len(array))
 
     def _publish(self):
+        self._write_back.finish()
         self._data.close()
         self._write_file("index", write_index(self._entries))
         if not self._keeps_state:
@@ -259,6 +262,19 @@ class CheckpointWriter:
             for file in sorted(os.listdir(replaced)):
                 os.replace(os.path.join(replaced, file), os.path.join(self._folder, file))
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _ahead(items, num_bytes):
+    """Returns a context with an iterator over the items of a generator."""
+    # A thread is worth its start only where there is something to make ahead.
+    return contextlib.closing(ahead(items) if num_bytes > CHUNK_BYTES else items)
+
+
+def _sum_up(pieces, sums):
+    """Yields the bytes of each (part number, bytes), once they are in the part's checksum."""
+    for part, piece in pieces:
+        sums[part].update(piece)
+        yield piece
 
 
 def _cut(name, dtype, chunks, sizes):
