@@ -1,4 +1,4 @@
-"""The core tests on TensorFlows other than those of `make test`; `make test-matrix` runs them.
+"""The core tests on TensorFlow 1.13.1 to the newest; `make test-matrix` runs them.
 
 Each version has an environment of its own, which is made again when its file in
 requirements/matrix/ has changed, and kept in .venv/matrix, or where MATRIX_ENVIRONMENTS says.
@@ -16,7 +16,8 @@ import nox
 ROOT = Path(__file__).resolve().parent
 ENVIRONMENTS = Path(os.environ.get("MATRIX_ENVIRONMENTS", ROOT / ".venv" / "matrix")).resolve()
 
-# The Python that each TensorFlow runs on: for each TensorFlow one of those it was released for.
+# The TensorFlows, and the Python that each runs on. Those of `make test` are not repeated, but for
+# the newest, here on a newer Python.
 PYTHONS = {
     "1.13.1": "3.7",
     "1.14.0": "3.7",
@@ -40,6 +41,7 @@ CORE = """
 MAX_CASES = 6
 
 nox.options.default_venv_backend = "venv"
+nox.options.download_python = "never"
 nox.options.envdir = str(ENVIRONMENTS)
 nox.options.error_on_missing_interpreters = bool(os.environ.get("REQUIRE_ALL"))
 
@@ -77,7 +79,7 @@ def run_core(session, tensorflow):
     try:
         session.run(
             *["python", "-m", "pytest", "-q", "-n", "2", f"--max-cases={MAX_CASES}"],
-            *["-p", "no:cacheprovider", f"--junit-xml={report}", *session.posargs],
+            *["-p", "no:cacheprovider", "--disable-warnings", f"--junit-xml={report}"],
             *[f"tests/test_{name}.py" for name in CORE],
             env={"PYTHONPATH": str(ROOT)},
         )
@@ -116,4 +118,6 @@ def summary(session):
         if tensorflow in results:
             print(row.format(tensorflow, python, *results[tensorflow]))
         else:
-            print(f"{tensorflow:<12}{python:<8}left out: no such Python was found")
+            found = os.path.isabs(find_python(python))
+            why = "not asked for" if found else "left out: no such Python was found"
+            print(f"{tensorflow:<12}{python:<8}  {why}")

@@ -955,6 +955,7 @@ def test_replicas_in_lockstep(graph, variables):
     np.testing.assert_array_equal(value[[14, 16, 17]], special_value()[[14, 16, 17]])
 
 
+@pytest.mark.skipif(not hasattr(tf, "xla"), reason="TensorFlow 1.13 has no tf.xla")
 @pytest.mark.parametrize("form", ["sparse", "dense"])
 @pytest.mark.parametrize("make_optimizer", [sgd, adam])
 def test_step_compiled_by_xla(session, form, make_optimizer):
@@ -1132,6 +1133,10 @@ def test_sync_replicas_belongs_outside(graph):
 
 
 @pytest.mark.skipif(bool(KERAS), reason="these Keras optimizers work")
+@pytest.mark.skipif(
+    not hasattr(tf.keras.optimizers.Optimizer, "apply_gradients"),
+    reason="TensorFlow 1.13 trains Keras models alone with its Keras optimizers",
+)
 def test_optimizers_of_keras_that_fail_in_graph_mode_are_refused(graph):
     optimizer = tf.keras.optimizers.Adam(0.1)
     with pytest.raises(ValueError, match="Adam of keras.* does nothing in graph mode.* tf.train"):
