@@ -367,6 +367,21 @@ def test_train_op_of_other_kinds_is_accepted(variables):
         table.check_train_op(tf.identity(loss))
 
 
+@pytest.mark.parametrize("looks_up_new_rows", [True, False])
+def test_train_op_of_synchronous_replicas_is_seen_through(variables, looks_up_new_rows):
+    table = grow()
+    other = tf.get_variable("other", [2], initializer=tf.ones_initializer())
+    vectors = tf1_embed.embedding_lookup(table, [0, 6]) if looks_up_new_rows else table.frozen
+    optimizer = tf.train.SyncReplicasOptimizer(tf.train.AdamOptimizer(0.1), 2)
+    global_step = tf.train.get_or_create_global_step()
+    train_op = optimizer.minimize(tf.reduce_sum(other * vectors), global_step)
+    if looks_up_new_rows:
+        table.check_train_op(train_op)
+    else:
+        with pytest.raises(ValueError, match="never changes 'embedding_new_rows'"):
+            table.check_train_op(train_op)
+
+
 def test_train_op_is_refused_if_the_new_rows_have_no_gradient_while_another_variable_trains(
     variables,
 ):

@@ -123,7 +123,7 @@ class GrownTable:
           ValueError: if `train_op` never writes the trainable variable, or divides by a constant
             that underflows to zero in the table's dtype.
         """
-        operations = train_ops.operations_under(train_op)
+        operations = train_ops.operations_run_by([train_op])
         trainable = partitions_of(self.trainable)
         if not any(
             train_ops.may_write(operation, each) for operation in operations for each in trainable

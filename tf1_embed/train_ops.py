@@ -26,6 +26,31 @@ def operations_under(train_op):
     return seen
 
 
+def operations_run_by(fetches):
+    """Returns all operations that `fetches` run, and those that fill the queues they wait for.
+
+    Synchronous replicas leave the update to another thread, which answers by a token in a queue.
+
+    Args:
+      fetches: iterable of `tf.Operation` or `tf.Tensor`.
+
+    Returns:
+      set of `tf.Operation`.
+    """
+    operations, pending = set(), list(fetches)
+    while pending:
+        new = operations_under(pending.pop()) - operations
+        operations |= new
+        for operation in new:
+            if "Dequeue" in operation.type or "TakeGradient" in operation.type:
+                pending += [
+                    each
+                    for each in operation.inputs[0].consumers()
+                    if "Enqueue" in each.type or "ApplyGradient" in each.type
+                ]
+    return operations
+
+
 def may_write(operation, variable):
     """Tells whether an operation writes `variable`, or has a body to which it gives it."""
     return any(verb in operation.type for verb in _WRITING) and any(

@@ -10,7 +10,7 @@ from tf1_embed.auditing.lookups import find_lookups
 from tf1_embed.auditing.writes import find_writes, writing_operations
 from tf1_embed.gradients import check_variable
 from tf1_embed.rows import Rows
-from tf1_embed.train_ops import check_precision, operations_under
+from tf1_embed.train_ops import check_precision, operations_run_by, operations_under
 
 __all__ = ["KINDS", "Finding", "audit", "audit_metagraph", "report"]
 
@@ -62,7 +62,7 @@ def audit(fetches, frozen_rows, strict=False, axis=0, partition_strategy=None):
       >>> [each.name for each in found], nothing
       (['optimizer-moves-when-warm'], [])
     """
-    operations = _operations_run_by(fetches)
+    operations = operations_run_by(_flatten(fetches))
     found = []
     for key, rows in frozen_rows.items():
         found += _audit_table(operations, key, rows, axis, partition_strategy)
@@ -148,25 +148,6 @@ def _parts(key, rows, strategy):
             f"Rows are {rows!r}; give the Rows of the whole table"
         )
     return list(zip(parts, rows.of_partitions(sizes, strategy)))
-
-
-def _operations_run_by(fetches):
-    """Returns all operations that `fetches` run, and those that fill the queues they wait for.
-
-    Synchronous replicas leave the update to another thread, which answers by a token in a queue.
-    """
-    operations, pending = set(), _flatten(fetches)
-    while pending:
-        new = operations_under(pending.pop()) - operations
-        operations |= new
-        for operation in new:
-            if "Dequeue" in operation.type or "TakeGradient" in operation.type:
-                pending += [
-                    each
-                    for each in operation.inputs[0].consumers()
-                    if "Enqueue" in each.type or "ApplyGradient" in each.type
-                ]
-    return operations
 
 
 def _flatten(fetches):
