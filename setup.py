@@ -13,7 +13,9 @@ def read(path):
     return (HERE / path).read_text(encoding="utf-8")
 
 
-TEST = ["hypothesis", "matplotlib", "pytest", "pytest-xdist", "setuptools", "tqdm", "wheel"]
+NOTEBOOKS = ["ipykernel", "matplotlib", "nbclient", "tqdm"]
+TEST = ["hypothesis", "pytest", "pytest-xdist", "setuptools", "tensorboard", "wheel"]
+TEST += NOTEBOOKS
 
 setup(
     name="tf1-embed",
@@ -31,7 +33,7 @@ setup(
         "tf": ["tensorflow>=1.13.1"],
         "plot": ["matplotlib"],
         "cli": ["tqdm"],
-        "notebooks": ["ipykernel", "matplotlib", "nbclient"],
+        "notebooks": NOTEBOOKS,
         "test": TEST,
         "dev": TEST + ["build", "ruff"],
     },

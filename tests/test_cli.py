@@ -56,23 +56,6 @@ def run(command):
 GROW = "grow runs/base --table embedding --rows 2 --out runs/grown/model.ckpt"
 
 
-# What README and the docs show.
-
-
-def console_blocks(path):
-    return re.findall(r"```console\n(.*?)```", (ROOT / path).read_text(encoding="utf-8"), re.S)
-
-
-@pytest.mark.parametrize("page", ["README.md"])
-def test_terminal_sessions_in_the_docs_print_what_they_show(page, workdir, capsys):
-    blocks = console_blocks(page)
-    assert blocks
-    for block in blocks:
-        for command, expected in re.findall(r"\$ tf1-embed (.*)\n((?:[^$\n].*\n)*)", block):
-            assert run(command) == 0
-            assert capsys.readouterr().out == expected, command
-
-
 # Help and usage errors.
 
 

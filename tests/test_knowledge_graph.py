@@ -136,7 +136,7 @@ def test_the_page_escapes_names_and_needs_no_other_file(demo):
         assert html.escape(name) in page
     # Once in the text and once in the picture of the plane.
     assert page.count("&lt;script&gt;") >= 2 * len(summary["runs"][0]["new_entities"])
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 5
     for target in re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?([^"')\s]*)""", page):
         assert target.startswith(("data:", "#")), target
 

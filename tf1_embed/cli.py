@@ -190,6 +190,63 @@ def make_parser():
         help="that of NEW, if it is another (default: the same)",
     )
 
+    plot = command(
+        "plot",
+        "plot",
+        "Draw what changed, where the new rows are, and how they trained.",
+        "Draw what a growth did to a table: a heat map of what changed, a map of old and new rows, "
+        "their norms, the curve of the training; and write what TensorBoard's projector shows.",
+    )
+    plot.add_argument("old", metavar="OLD", help="the old checkpoint, or its folder")
+    plot.add_argument("new", metavar="NEW", help="the grown checkpoint, merged or not")
+    plot.add_argument("--table", metavar="NAME", required=True, help="the variable's name")
+    plot.add_argument(
+        "--out",
+        metavar="FILE",
+        help="a page .html, a picture .png or .svg, or a folder for pictures .svg",
+    )
+    plot.add_argument(
+        "--kind",
+        choices=["changes", "map", "norms", "curve"],
+        action="append",
+        help="draw this one; may be given repeatedly (default: all that there is data for)",
+    )
+    plot.add_argument(
+        "--old-vocab", metavar="FILE", help="with --new-vocab: rows follow their tokens"
+    )
+    plot.add_argument("--new-vocab", metavar="FILE", help="the names of the rows, one a line")
+    plot.add_argument(
+        "--drop-missing", action="store_true", help="leave out tokens that the new one lacks"
+    )
+    _add_reserved(plot)
+    plot.add_argument(
+        "--events", metavar="LOGDIR", help="draw the training curve from these summaries"
+    )
+    plot.add_argument(
+        "--tag",
+        metavar="TAG",
+        action="append",
+        help="the scalars of the curve, or a pattern; may be given repeatedly (default: *loss*)",
+    )
+    plot.add_argument(
+        "--projector", metavar="LOGDIR", help="write what TensorBoard's projector shows"
+    )
+    plot.add_argument(
+        "--max-points",
+        metavar="N",
+        type=int,
+        default=10000,
+        help="of the projector, which never takes more than 100000 (default: 10000, of which it "
+        "draws all)",
+    )
+    _add_partition_strategy(plot)
+    plot.add_argument(
+        "--new-partition-strategy",
+        choices=["mod", "div"],
+        help="that of NEW, if it is another (default: the same)",
+    )
+    _add_writing(plot)
+
     delta = subparsers.add_parser(
         "delta",
         help="Keep new rows in a small file of their own; apply and revert it.",
@@ -317,6 +374,10 @@ def _add_format(parser, required):
 
 def _add_output(parser, what="the checkpoint to write", metavar="PREFIX"):
     parser.add_argument("--out", metavar=metavar, required=True, help=what)
+    _add_writing(parser)
+
+
+def _add_writing(parser):
     parser.add_argument("--force", action="store_true", help="replace it if it exists")
     parser.add_argument(
         "--dry-run", action="store_true", help="write nothing; print what would be written"

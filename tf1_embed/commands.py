@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import sys
 
 from tf1_embed.rows import Rows
@@ -125,6 +126,37 @@ def verify(arguments):
         for each in compared:
             print(_compared(each))
     return 1 if any(each.num_changed != 0 for each in compared) else 0
+
+
+def plot(arguments):
+    """`tf1-embed plot`."""
+    from tf1_embed.checkpoint.plot import plot_checkpoint
+
+    mapping, names, reserved = None, None, _reserved(arguments)
+    if arguments.old_vocab is not None and arguments.new_vocab is None:
+        raise ValueError("--old-vocab needs --new-vocab, the vocabulary of the grown table")
+    if arguments.old_vocab is not None:
+        mapping = _id_map(arguments, reserved)
+    if arguments.new_vocab is not None:
+        tokens = read_vocabulary(arguments.new_vocab)
+        names = ["(reserved)"] * reserved.first + tokens + ["(reserved)"] * reserved.last
+    plotted = plot_checkpoint(
+        arguments.old,
+        arguments.new,
+        arguments.table,
+        out=arguments.out,
+        kinds=arguments.kind,
+        id_map=mapping,
+        names=names,
+        events=arguments.events,
+        tags=arguments.tag or ["*loss*"],
+        projector=arguments.projector,
+        max_points=arguments.max_points,
+        partition_strategy=arguments.partition_strategy,
+        new_partition_strategy=arguments.new_partition_strategy,
+        **_writing(arguments, "Comparing"),
+    )
+    return _print_plotted(arguments, plotted)
 
 
 def extract(arguments):
@@ -405,6 +437,22 @@ def _compared(each):
         f"{each.table}: {each.num_changed} of {each.num_rows} old rows changed {far}: ids "
         f"{', '.join(str(i) for i in each.first_ids)}{more}"
     )
+
+
+def _print_plotted(arguments, plotted):
+    projection = plotted.projection
+    if arguments.json:
+        result = dict(plotted._asdict(), written=not arguments.dry_run)
+        result["projection"] = projection and projection._asdict()
+        return _print_json(result)
+    print(f"{plotted.table}: {plotted.num_old_rows} old rows, {plotted.num_new_rows} new")
+    if projection is not None:
+        print(f"{projection.num_old} old and {projection.num_new} new rows for the projector")
+    for path in plotted.paths + (projection.paths if projection is not None else []):
+        print(f"dry run: would write {path}" if arguments.dry_run else f"written: {path}")
+    if projection is not None and not arguments.dry_run:
+        print(f"look at it: tensorboard --logdir {shlex.quote(arguments.projector)}")
+    return 0
 
 
 def _print_shape(arguments, shape):

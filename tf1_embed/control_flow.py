@@ -14,7 +14,8 @@ So the rows enter the loop or branch with one column more, whose gradient is 1 f
 
 import tensorflow.compat.v1 as tf
 
-from tf1_embed.row_ops import look_up, partitions_of
+from tf1_embed.partitioned_variables import partitions_of
+from tf1_embed.row_ops import look_up
 
 
 def gather_named(variable, positions, partition_strategy=None, preceding=None):

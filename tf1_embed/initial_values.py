@@ -14,7 +14,8 @@ from tf1_embed import initializers, raw_ops
 from tf1_embed import old_rows as sources
 from tf1_embed.checkpoint.index import read_index
 from tf1_embed.checkpoint.sstable import SSTableError
-from tf1_embed.row_ops import full_name, look_up, partitions_of
+from tf1_embed.partitioned_variables import full_name, partitions_of
+from tf1_embed.row_ops import look_up
 
 
 def of_old_rows(source, old_rows, partitions):

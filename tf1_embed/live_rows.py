@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.chunks import ids_of
-from tf1_embed.partitions import STRATEGIES, Partitions
+from tf1_embed.partitioned_variables import check_strategy, full_name, partitions_of
+from tf1_embed.partitions import Partitions
 from tf1_embed.rows import Rows
 
 
@@ -36,7 +37,7 @@ class LiveRows:
           ValueError: if it has no known shape, or `partition_strategy` is needed and not given.
           RuntimeError: if the operations are not there yet and the graph is finalized.
         """
-        parts = _parts(variable)
+        parts = partitions_of(variable)
         for part in parts:
             if not hasattr(part, "initializer"):
                 raise TypeError(
@@ -48,18 +49,11 @@ class LiveRows:
                     f"variable {part.op.name!r} must have rows, and a known shape; it has shape "
                     f"{part.shape}"
                 )
-        self.name = _name(variable, parts)
+        self.name = full_name(variable)
         self.graph = parts[0].op.graph
         sizes = tuple(part.shape.as_list()[0] for part in parts)
-        self.partition_strategy = None
-        if len(parts) > 1:
-            self.partition_strategy = partition_strategy
-            if partition_strategy not in STRATEGIES:
-                raise ValueError(
-                    f"variable {self.name!r} has {len(parts)} partitions: `partition_strategy` "
-                    f'must say how its lookups send ids there, "mod" (the default of '
-                    f'tf.nn.embedding_lookup) or "div"; got {partition_strategy!r}'
-                )
+        check_strategy(variable, partition_strategy)
+        self.partition_strategy = partition_strategy if len(parts) > 1 else None
         self._partitions = Partitions(sizes, self.partition_strategy)
         if not self._partitions.is_even:
             raise ValueError(
@@ -110,19 +104,6 @@ def frozen_variable_and_rows(table):
     # Of a grown table all; in a row-split one the frozen variable has stale rows, too.
     rows = ~table.trainable_rows
     return table.frozen, rows if rows.size == num_rows else Rows.range(0, num_rows, num_rows)
-
-
-def _parts(variable):
-    if hasattr(variable, "_get_variable_list") or isinstance(variable, (list, tuple)):
-        return list(variable)
-    return [variable]
-
-
-def _name(variable, parts):
-    if hasattr(variable, "_get_variable_list"):
-        return variable.name
-    # "/part_0" is TensorFlow's own suffix.
-    return parts[0].op.name.rsplit("/part_", 1)[0] if len(parts) > 1 else parts[0].op.name
 
 
 def _gather(part):

@@ -16,7 +16,7 @@ optimizer has no slots, or they are to have the table's shape, it acts on the ta
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.gradients import check_pairs, check_variable, keep_rows
-from tf1_embed.rows import Rows
+from tf1_embed.partitioned_variables import rows_by_partition
 from tf1_embed.scratch import SCRATCH, TableUpdate, WrappedTable
 
 # Optimizers of which the update by slices leaves all other rows alone, and their slots too. Their
@@ -124,7 +124,7 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
         self._tables = {}
         for variable, rows in trainable_rows.items():
             own_axis = axis.get(variable, 0) if isinstance(axis, dict) else axis
-            for part, part_rows in _parts(variable, rows, partition_strategy):
+            for part, part_rows in rows_by_partition(variable, rows, partition_strategy):
                 check_variable(part, part_rows, own_axis)
                 if part.op in self._tables or part.op in _wrapped_ops(optimizer):
                     raise ValueError(
@@ -342,27 +342,3 @@ def _wrapped_ops(optimizer):
     if not isinstance(optimizer, TrainableRowsOptimizer):
         return set()
     return set(optimizer._tables) | _wrapped_ops(optimizer._base)
-
-
-def _parts(variable, rows, partition_strategy):
-    """Returns a list of (variable, `Rows`), one for each partition of a partitioned variable."""
-    if not hasattr(variable, "_get_variable_list"):
-        return [(variable, rows)]
-    parts = list(variable)
-    if len(parts) == 1:
-        return [(parts[0], rows)]
-    if partition_strategy not in ("mod", "div"):
-        raise ValueError(
-            f"variable {variable.name!r} has {len(parts)} partitions: `partition_strategy` must "
-            f'say how its lookups send ids there, "mod" (the default of tf.nn.embedding_lookup) or '
-            f'"div"; got {partition_strategy!r}'
-        )
-    if not isinstance(rows, Rows):
-        check_variable(parts[0], rows)
-    sizes = [part.shape.as_list()[0] for part in parts]
-    if sum(sizes) != rows.size:
-        raise ValueError(
-            f"variable {variable.name!r} has {sum(sizes)} rows in {len(parts)} partitions, its "
-            f"Rows are of a table of {rows.size}"
-        )
-    return list(zip(parts, rows.of_partitions(sizes, partition_strategy)))

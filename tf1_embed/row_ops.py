@@ -55,16 +55,6 @@ def is_ref(variable):
     return not hasattr(variable, "handle")
 
 
-def partitions_of(variable):
-    """Returns the list of the partitions of a partitioned variable; of any other [variable]."""
-    return list(variable) if hasattr(variable, "_get_variable_list") else [variable]
-
-
-def full_name(variable):
-    """Returns a variable's full name, that of the whole for a partitioned one."""
-    return variable.name if hasattr(variable, "_get_variable_list") else variable.op.name
-
-
 def look_up(partitions, ids, partition_strategy=None):
     """Gathers the rows of ids on the device of their partition, so that they alone leave it.
 

@@ -9,6 +9,7 @@ from tf1_embed.auditing.frozen_part import FrozenPart
 from tf1_embed.auditing.lookups import find_lookups
 from tf1_embed.auditing.writes import find_writes, writing_operations
 from tf1_embed.gradients import check_variable
+from tf1_embed.partitioned_variables import rows_by_partition
 from tf1_embed.rows import Rows
 from tf1_embed.train_ops import check_precision, operations_run_by, operations_under
 
@@ -117,7 +118,7 @@ def report(findings):
 
 
 def _audit_table(operations, key, rows, axis, strategy):
-    parts = _parts(key, rows, strategy)
+    parts = rows_by_partition(key, rows, strategy)
     found = []
     for variable, part_rows in parts:
         check_variable(variable, part_rows, axis)
@@ -127,27 +128,6 @@ def _audit_table(operations, key, rows, axis, strategy):
     variables = [variable for variable, _ in parts]
     found += find_lookups(operations, variables, strategy if len(parts) > 1 else None)
     return found + _find_constants(variables)
-
-
-def _parts(key, rows, strategy):
-    """Returns a list of (variable, `Rows`), one for each partition."""
-    partitioned = isinstance(key, tuple) or hasattr(key, "_get_variable_list")
-    parts = list(key) if partitioned else [key]
-    if len(parts) == 1:
-        return [(parts[0], rows)]
-    if strategy not in ("mod", "div"):
-        raise ValueError(
-            f"variable {parts[0].op.name!r} is one of {len(parts)} partitions: "
-            f'`partition_strategy` must say how its lookups send ids there, "mod" (the default of '
-            f'tf.nn.embedding_lookup) or "div"; got {strategy!r}'
-        )
-    sizes = [each.shape.as_list()[0] for each in parts]
-    if not isinstance(rows, Rows) or rows.size != sum(sizes):
-        raise ValueError(
-            f"variable {parts[0].op.name!r} and its other partitions have {sum(sizes)} rows, their "
-            f"Rows are {rows!r}; give the Rows of the whole table"
-        )
-    return list(zip(parts, rows.of_partitions(sizes, strategy)))
 
 
 def _flatten(fetches):

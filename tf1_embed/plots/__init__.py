@@ -1,0 +1,28 @@
+"""Pictures of a growth: what changed, where the new rows are, how long they are, how they trained.
+
+Each function returns a `matplotlib.figure.Figure`; `save` writes it as PNG or SVG, `write_page`
+several as one page. Large tables are read in pieces, and binned or sampled.
+"""
+
+try:
+    import matplotlib  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "pictures need matplotlib, which is not installed: pip install tf1-embed[plot]"
+    ) from error
+
+from tf1_embed.plots.changes import row_changes
+from tf1_embed.plots.curves import training_curve
+from tf1_embed.plots.files import as_svg, save, write_page
+from tf1_embed.plots.norms import norms
+from tf1_embed.plots.plane import old_and_new
+
+__all__ = [
+    "as_svg",
+    "norms",
+    "old_and_new",
+    "row_changes",
+    "save",
+    "training_curve",
+    "write_page",
+]
