@@ -4,16 +4,18 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo test test-tf1 test-tf2 test-matrix test-clusters
-.PHONY: doctest doctest-tf1 doctest-tf2 clients
-.PHONY: lint format benchmark wheel clean
+.PHONY: doctest doctest-tf1 doctest-tf2 clients docs
+.PHONY: lint format benchmark notebooks wheel clean
 
 TF1 := .venv/tf1/bin/python
 TF2 := .venv/tf2/bin/python
 CLIENTS := .venv/clients/bin/python
+DOCS := .venv/docs/bin/python
 
 PYTHON_tf2 = $(shell requirements/find_python.sh 3.11 3.12 3.13 3.10)
 PYTHON_tf1 := $(shell requirements/find_python.sh 3.7)
 PYTHON_clients = $(PYTHON_tf1)
+PYTHON_docs = $(shell requirements/find_python.sh 3.11 3.12 3.13)
 
 # The tests run in two processes: more threads than these would only wait for a core.
 test-tf1 test-tf2 test-matrix: export OMP_NUM_THREADS = 1
@@ -71,6 +73,15 @@ test-tf1 doctest-tf1 clients:
 
 endif
 
+docs: .venv/docs/ready  ## Build the documentation into site/; a warning is an error
+	rm -rf site
+	$(DOCS) -m sphinx --quiet --fail-on-warning --keep-going -b html docs site
+	rm -rf site/.doctrees
+	@echo "Open site/index.html"
+
+notebooks: .venv/tf2/ready  ## Run the notebooks, and store in them what they print and draw
+	$(TF2) notebooks/execute.py
+
 lint: .venv/tf2/ready  ## Check the code's style
 	$(TF2) -m ruff check
 	$(TF2) -m ruff format --check
@@ -87,15 +98,15 @@ wheel: .venv/tf2/ready  ## Build the wheel and the source archive into dist/
 	$(TF2) -m build --quiet --no-isolation
 
 clean:  ## Remove the environments, the builds and the caches; runs/ stays
-	rm -rf .venv build dist *.egg-info .hypothesis .pytest_cache .ruff_cache
+	rm -rf .venv build dist site *.egg-info .hypothesis .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-NO_PYTHON := TensorFlow 2.21 needs Python 3.10 to 3.13: none was found, on the PATH or in pyenv.
+NO_PYTHON := Needs Python 3.10 to 3.13, make docs 3.11 to 3.13: none was found, on the PATH or in pyenv.
 QUIETLY := --quiet --disable-pip-version-check
 
 .venv/%/ready: requirements/%.txt setup.py tf1_embed/version.py
 	@test -n "$(PYTHON_$*)" || { echo "$(NO_PYTHON)"; exit 1; }
-	@echo "Making .venv/$* with $(PYTHON_$*): TensorFlow is downloaded, which takes some minutes."
+	@echo "Making .venv/$* with $(PYTHON_$*): what it needs is downloaded, which takes some minutes."
 	@rm -rf .venv/$*
 	@$(PYTHON_$*) -m venv .venv/$*
 	@.venv/$*/bin/python -m pip install $(QUIETLY) -r $<

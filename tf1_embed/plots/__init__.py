@@ -8,7 +8,7 @@ try:
     import matplotlib  # noqa: F401
 except ImportError as error:
     raise ImportError(
-        "pictures need matplotlib, which is not installed: pip install tf1-embed[plot]"
+        "pictures need matplotlib, which is not installed: pip install matplotlib"
     ) from error
 
 from tf1_embed.plots.changes import row_changes

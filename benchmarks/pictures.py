@@ -1,0 +1,219 @@
+"""Draws the pictures of README.md and docs/benchmarks.md into docs/images.
+
+    python -m benchmarks.pictures
+
+Those of the benchmarks are drawn from the tables in the page itself, so that the two agree. That of
+the rows is measured: a small table is trained further in three ways.
+"""
+
+import os
+import re
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+import matplotlib
+import numpy as np
+import tensorflow.compat.v1 as tf
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+import tf1_embed
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+# Blue and orange of Okabe and Ito, which the colour-blind tell apart.
+PAPER, INK, MUTED, BLUE, ORANGE = "#ffffff", "#24292f", "#8c959f", "#0072b2", "#d55e00"
+DARK = {PAPER: "#16181c", INK: "#e6edf3", MUTED: "#7d8590", BLUE: "#56b4e9", ORANGE: "#f0883e"}
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "tf1_embed",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 11,
+    "axes.titlesize": 12,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": PAPER,
+    "axes.facecolor": "none",
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.edgecolor": MUTED,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "grid.color": MUTED,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+}
+
+NUM_OLD, NUM_NEW, DIM = 16, 4, 12
+
+
+# How far each number of a table moves
+
+
+def train_further(how, num_steps=30):
+    """Trains all rows, then grows the table and trains on batches of new ids.
+
+    Args:
+      how: function of an optimizer, a loss and the table, which returns the training operation.
+      num_steps: int, of either training.
+
+    Returns:
+      float array [NUM_OLD + NUM_NEW, DIM], how far each number moved in the second training.
+    """
+    num_rows = NUM_OLD + NUM_NEW
+    random = np.random.RandomState(0)
+    with tf.Graph().as_default(), tf.Session() as session:
+        table = tf.get_variable("table", initializer=random.randn(num_rows, DIM).astype("f"))
+        ids = tf.placeholder(tf.int32, [None])
+        targets = tf.gather(random.randn(num_rows, DIM).astype("f"), ids)
+        loss = tf.reduce_sum(tf.squared_difference(tf.nn.embedding_lookup(table, ids), targets))
+        optimizer = tf.train.AdamOptimizer(0.02)
+        first = optimizer.minimize(loss)
+        second = how(optimizer, loss, table)
+        session.run(tf.global_variables_initializer())
+        for _ in range(num_steps):
+            session.run(first, {ids: random.randint(NUM_OLD, size=8)})
+        before = session.run(table)
+        for _ in range(num_steps):
+            session.run(second, {ids: random.randint(num_rows, size=8)})
+        return np.abs(session.run(table) - before)
+
+
+def drop_gradients(optimizer, loss, table):
+    frozen = tf1_embed.Rows.range(0, NUM_OLD, size=NUM_OLD + NUM_NEW)
+    pairs = tf1_embed.freeze_rows(optimizer.compute_gradients(loss), {table: frozen})
+    return optimizer.apply_gradients(pairs)
+
+
+def wrap(optimizer, loss, table):
+    new = tf1_embed.Rows.range(NUM_OLD, NUM_OLD + NUM_NEW, size=NUM_OLD + NUM_NEW)
+    optimizer = tf1_embed.TrainableRowsOptimizer(optimizer, {table: new}, slots="full")
+    return optimizer.minimize(loss)
+
+
+def draw_rows():
+    """Draws, for three ways to train on, which rows moved and how far."""
+    ways = {
+        "trained as it is": lambda optimizer, loss, table: optimizer.minimize(loss),
+        "gradients of old rows dropped": drop_gradients,
+        "tf1_embed": wrap,
+    }
+    moves = {title: train_further(how) for title, how in ways.items()}
+    limit = max(move.max() for move in moves.values())
+    shades = LinearSegmentedColormap.from_list("moved", [(0.84, 0.37, 0, 0.12), ORANGE])
+    shades = shades.with_extremes(bad=(0, 0, 0, 0))
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    for axes, (title, move) in zip(figure.subplots(1, 3, sharey=True), moves.items()):
+        moved = np.ma.masked_equal(move, 0)
+        axes.imshow(moved, shades, vmin=0, vmax=limit, aspect="auto", interpolation="nearest")
+        axes.axhline(NUM_OLD - 0.5, color=INK, linewidth=1)
+        num_moved = np.count_nonzero(move[:NUM_OLD].any(axis=1))
+        axes.set_title(title, fontweight="bold" if title == "tf1_embed" else "normal")
+        axes.set_xlabel(f"{num_moved} of {NUM_OLD} old rows moved")
+        axes.set_xticks([])
+        axes.set_yticks([(NUM_OLD - 1) / 2, NUM_OLD + (NUM_NEW - 1) / 2], ["old rows", "new rows"])
+        axes.tick_params(length=0)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(True)
+    return figure
+
+
+# The tables of docs/benchmarks.md
+
+
+def read_table(heading):
+    """Returns the first table below a heading of the page, as a list of lists of cells."""
+    section = (DOCS / "benchmarks.md").read_text(encoding="utf-8").split(f"\n## {heading}\n")[1]
+    lines = re.search(r"(?:^\|.*\n)+", section, re.MULTILINE).group().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return rows[:1] + rows[2:]
+
+
+def ratio(cell):
+    """Returns the number in a cell's brackets, or else its only one."""
+    return float(re.search(r"\[(.*?)\]", f"{cell} [{cell}]").group(1))
+
+
+def draw_dots(axes, labels, series):
+    """Draws one line of dots for each label; `series` maps a name to its values and style."""
+    for name, (values, style) in series.items():
+        axes.plot(values, range(len(labels)), linestyle="none", markersize=8, label=name, **style)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_xscale("log")
+    axes.set_xlim(0.5, 1500)
+    axes.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
+    axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+    axes.grid(axis="x")
+    axes.axvline(1, color=INK, linewidth=1)
+
+
+def draw_lookups():
+    """Draws the ratios of the lookups at batches of 1024, on either TensorFlow."""
+    header, *rows = read_table("A training step, by lookup")
+    styles = {
+        "10 k": {"marker": "o", "markerfacecolor": "none", "color": BLUE, "markeredgewidth": 2},
+        "1 M": {"marker": "D", "color": ORANGE},
+    }
+    columns = ["partition", "full training", "concat"]
+    figure = Figure(figsize=(9, 2.7), layout="constrained")
+    for axes, version in zip(figure.subplots(1, 2, sharey=True), ("2.21", "1.15.5")):
+        series = {}
+        for size, style in styles.items():
+            (row,) = [each for each in rows if each[:3] == [version, size, "1024"]]
+            values = [ratio(row[header.index(column)]) for column in columns]
+            series[f"{size} old rows"] = values, style
+        draw_dots(axes, columns, series)
+        axes.set_title(f"TensorFlow {version}")
+        axes.set_xlabel("time of a step ÷ a table of the new rows alone")
+    axes.legend(loc="upper right")
+    return figure
+
+
+def draw_optimizers():
+    """Draws the ratios of the three ways to train, for each optimizer."""
+    _, *rows = read_table("A training step, by optimizer")
+    full = {"marker": "s", "markerfacecolor": "none", "color": MUTED, "markeredgewidth": 2}
+    series = {
+        "full training": ([ratio(row[2]) for row in rows], full),
+        "TrainableRowsOptimizer": ([ratio(row[4]) for row in rows], {"marker": "D", "color": BLUE}),
+    }
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    axes = figure.subplots()
+    draw_dots(axes, [row[0] for row in rows], series)
+    axes.set_xlabel("time of a step at 1 M rows ÷ the split path")
+    axes.legend(loc="upper right")
+    return figure
+
+
+def save(figure, path):
+    """Writes a figure as SVG that is dark where its reader prefers that."""
+    figure.savefig(path, metadata=dict.fromkeys(["Creator", "Date", "Format", "Type"]))
+    rules = [
+        f'[style*="{kind}: {light}"]{{{kind}:{dark}!important}}'
+        for light, dark in DARK.items()
+        for kind in ("fill", "stroke")
+    ]
+    style = f"<style>@media (prefers-color-scheme:dark){{{''.join(rules)}}}</style>"
+    svg = re.sub(r"(<svg [^>]*>)", rf"\1{style}", path.read_text(encoding="utf-8"), count=1)
+    # Matplotlib has set the text in a font that its reader may lack.
+    svg = svg.replace("'DejaVu Sans', sans-serif", "sans-serif")
+    path.write_text("\n".join(line.rstrip() for line in svg.splitlines()) + "\n", encoding="utf-8")
+
+
+def main():
+    folder = DOCS / "images"
+    with matplotlib.rc_context(STYLE):
+        save(draw_rows(), folder / "rows.svg")
+        save(draw_lookups(), folder / "lookups.svg")
+        save(draw_optimizers(), folder / "optimizers.svg")
+
+
+if __name__ == "__main__":
+    main()
