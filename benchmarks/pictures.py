@@ -13,42 +13,15 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
-import matplotlib
 import numpy as np
 import tensorflow.compat.v1 as tf
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 import tf1_embed
+from tf1_embed.plots import save
+from tf1_embed.plots.style import INK, MUTED, NEW, OLD, SHADES_OF_NEW, new_figure
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-
-# Blue and orange of Okabe and Ito, which the colour-blind tell apart.
-PAPER, INK, MUTED, BLUE, ORANGE = "#ffffff", "#24292f", "#8c959f", "#0072b2", "#d55e00"
-DARK = {PAPER: "#16181c", INK: "#e6edf3", MUTED: "#7d8590", BLUE: "#56b4e9", ORANGE: "#f0883e"}
-STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "tf1_embed",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 11,
-    "axes.titlesize": 12,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": PAPER,
-    "axes.facecolor": "none",
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
-    "axes.edgecolor": MUTED,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "grid.color": MUTED,
-    "grid.alpha": 0.3,
-    "legend.frameon": False,
-}
 
 NUM_OLD, NUM_NEW, DIM = 16, 4, 12
 
@@ -106,21 +79,23 @@ def draw_rows():
     }
     moves = {title: train_further(how) for title, how in ways.items()}
     limit = max(move.max() for move in moves.values())
-    shades = LinearSegmentedColormap.from_list("moved", [(0.84, 0.37, 0, 0.12), ORANGE])
-    shades = shades.with_extremes(bad=(0, 0, 0, 0))
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    for axes, (title, move) in zip(figure.subplots(1, 3, sharey=True), moves.items()):
-        moved = np.ma.masked_equal(move, 0)
-        axes.imshow(moved, shades, vmin=0, vmax=limit, aspect="auto", interpolation="nearest")
-        axes.axhline(NUM_OLD - 0.5, color=INK, linewidth=1)
-        num_moved = np.count_nonzero(move[:NUM_OLD].any(axis=1))
-        axes.set_title(title, fontweight="bold" if title == "tf1_embed" else "normal")
-        axes.set_xlabel(f"{num_moved} of {NUM_OLD} old rows moved")
-        axes.set_xticks([])
-        axes.set_yticks([(NUM_OLD - 1) / 2, NUM_OLD + (NUM_NEW - 1) / 2], ["old rows", "new rows"])
-        axes.tick_params(length=0)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(True)
+    with new_figure(9, 3.4) as figure:
+        for axes, (title, move) in zip(figure.subplots(1, 3, sharey=True), moves.items()):
+            moved = np.ma.masked_equal(move, 0)
+            axes.imshow(
+                moved, SHADES_OF_NEW, vmin=0, vmax=limit, aspect="auto", interpolation="nearest"
+            )
+            axes.axhline(NUM_OLD - 0.5, color=INK, linewidth=1)
+            num_moved = np.count_nonzero(move[:NUM_OLD].any(axis=1))
+            axes.set_title(title, fontweight="bold" if title == "tf1_embed" else "normal")
+            axes.set_xlabel(f"{num_moved} of {NUM_OLD} old rows moved")
+            axes.set_xticks([])
+            axes.set_yticks(
+                [(NUM_OLD - 1) / 2, NUM_OLD + (NUM_NEW - 1) / 2], ["old rows", "new rows"]
+            )
+            axes.tick_params(length=0)
+            for side in ("top", "right"):
+                axes.spines[side].set_visible(True)
     return figure
 
 
@@ -149,8 +124,8 @@ def draw_dots(axes, labels, series):
     axes.set_xscale("log")
     axes.set_xlim(0.5, 1500)
     axes.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
-    axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
-    axes.grid(axis="x")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.grid(axis="x", color=MUTED, alpha=0.3)
     axes.axvline(1, color=INK, linewidth=1)
 
 
@@ -158,21 +133,21 @@ def draw_lookups():
     """Draws the ratios of the lookups at batches of 1024, on either TensorFlow."""
     header, *rows = read_table("A training step, by lookup")
     styles = {
-        "10 k": {"marker": "o", "markerfacecolor": "none", "color": BLUE, "markeredgewidth": 2},
-        "1 M": {"marker": "D", "color": ORANGE},
+        "10 k": {"marker": "o", "markerfacecolor": "none", "color": OLD, "markeredgewidth": 2},
+        "1 M": {"marker": "D", "color": NEW},
     }
     columns = ["partition", "full training", "concat"]
-    figure = Figure(figsize=(9, 2.7), layout="constrained")
-    for axes, version in zip(figure.subplots(1, 2, sharey=True), ("2.21", "1.15.5")):
-        series = {}
-        for size, style in styles.items():
-            (row,) = [each for each in rows if each[:3] == [version, size, "1024"]]
-            values = [ratio(row[header.index(column)]) for column in columns]
-            series[f"{size} old rows"] = values, style
-        draw_dots(axes, columns, series)
-        axes.set_title(f"TensorFlow {version}")
-        axes.set_xlabel("time of a step ÷ a table of the new rows alone")
-    axes.legend(loc="upper right")
+    with new_figure(9, 2.7) as figure:
+        for axes, version in zip(figure.subplots(1, 2, sharey=True), ("2.21", "1.15.5")):
+            series = {}
+            for size, style in styles.items():
+                (row,) = [each for each in rows if each[:3] == [version, size, "1024"]]
+                values = [ratio(row[header.index(column)]) for column in columns]
+                series[f"{size} old rows"] = values, style
+            draw_dots(axes, columns, series)
+            axes.set_title(f"TensorFlow {version}")
+            axes.set_xlabel("time of a step ÷ a table of the new rows alone")
+        axes.legend(loc="upper right")
     return figure
 
 
@@ -182,37 +157,23 @@ def draw_optimizers():
     full = {"marker": "s", "markerfacecolor": "none", "color": MUTED, "markeredgewidth": 2}
     series = {
         "full training": ([ratio(row[2]) for row in rows], full),
-        "TrainableRowsOptimizer": ([ratio(row[4]) for row in rows], {"marker": "D", "color": BLUE}),
+        "TrainableRowsOptimizer": ([ratio(row[4]) for row in rows], {"marker": "D", "color": OLD}),
     }
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
-    axes = figure.subplots()
-    draw_dots(axes, [row[0] for row in rows], series)
-    axes.set_xlabel("time of a step at 1 M rows ÷ the split path")
-    axes.legend(loc="upper right")
+    with new_figure(9, 3.2) as figure:
+        axes = figure.subplots()
+        draw_dots(axes, [row[0] for row in rows], series)
+        axes.set_xlabel("time of a step at 1 M rows ÷ the split path")
+        axes.legend(loc="upper right")
     return figure
 
 
-def save(figure, path):
-    """Writes a figure as SVG that is dark where its reader prefers that."""
-    figure.savefig(path, metadata=dict.fromkeys(["Creator", "Date", "Format", "Type"]))
-    rules = [
-        f'[style*="{kind}: {light}"]{{{kind}:{dark}!important}}'
-        for light, dark in DARK.items()
-        for kind in ("fill", "stroke")
-    ]
-    style = f"<style>@media (prefers-color-scheme:dark){{{''.join(rules)}}}</style>"
-    svg = re.sub(r"(<svg [^>]*>)", rf"\1{style}", path.read_text(encoding="utf-8"), count=1)
-    # Matplotlib has set the text in a font that its reader may lack.
-    svg = svg.replace("'DejaVu Sans', sans-serif", "sans-serif")
-    path.write_text("\n".join(line.rstrip() for line in svg.splitlines()) + "\n", encoding="utf-8")
-
-
 def main():
-    folder = DOCS / "images"
-    with matplotlib.rc_context(STYLE):
-        save(draw_rows(), folder / "rows.svg")
-        save(draw_lookups(), folder / "lookups.svg")
-        save(draw_optimizers(), folder / "optimizers.svg")
+    for name, draw in (
+        ("rows", draw_rows),
+        ("lookups", draw_lookups),
+        ("optimizers", draw_optimizers),
+    ):
+        save(draw(), str(DOCS / "images" / f"{name}.svg"), force=True)
 
 
 if __name__ == "__main__":

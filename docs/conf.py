@@ -1,18 +1,25 @@
 """How Sphinx builds the site from the pages of this folder and the docstrings: `make docs`."""
 
 import re
+import shutil
 import textwrap
+from pathlib import Path
 
 from docutils import nodes
 
 import tf1_embed
+
+# Sphinx sees only what is in this folder.
+HERE = Path(__file__).resolve().parent
+shutil.rmtree(HERE / "notebooks", ignore_errors=True)
+shutil.copytree(HERE.parent / "notebooks", HERE / "notebooks", ignore=shutil.ignore_patterns("*.py"))
 
 project = "tf1_embed"
 author = "The tf1_embed authors"
 release = tf1_embed.__version__
 html_title = f"tf1_embed {release}"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 # So that a misspelt reference is an error, as any other warning.
 nitpicky = True
 nitpick_ignore_regex = [("py:exc", r"tf\..*")]
@@ -22,6 +29,8 @@ smartquotes = False
 
 # As on a code host: every heading has an anchor.
 myst_heading_anchors = 4
+# The notebooks are shown as they are stored; `make notebooks` runs them.
+nb_execution_mode = "off"
 
 # Only the docstrings are read: the site is built without TensorFlow and matplotlib.
 autodoc_mock_imports = ["tensorflow", "matplotlib"]
