@@ -30,7 +30,7 @@ NUM_OLD, NUM_NEW, DIM = 16, 4, 12
 
 
 def train_further(how, num_steps=30):
-    """Trains all rows, then grows the table and trains on batches of new ids.
+    """Trains the old rows of a table, then goes on with batches of old ids and new ones.
 
     Args:
       how: function of an optimizer, a loss and the table, which returns the training operation.

@@ -12,7 +12,8 @@ import tf1_embed
 # Sphinx sees only what is in this folder.
 HERE = Path(__file__).resolve().parent
 shutil.rmtree(HERE / "notebooks", ignore_errors=True)
-shutil.copytree(HERE.parent / "notebooks", HERE / "notebooks", ignore=shutil.ignore_patterns("*.py"))
+programs = shutil.ignore_patterns("*.py")
+shutil.copytree(HERE.parent / "notebooks", HERE / "notebooks", ignore=programs)
 
 project = "tf1_embed"
 author = "The tf1_embed authors"

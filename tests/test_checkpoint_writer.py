@@ -20,6 +20,7 @@ from tables import (
 )
 
 from tf1_embed.checkpoint import rewrite as rewriting
+from tf1_embed.checkpoint import write_back
 from tf1_embed.checkpoint import writer as module
 from tf1_embed.checkpoint.ahead import ahead
 from tf1_embed.checkpoint.reader import CheckpointReader
@@ -494,3 +495,46 @@ def test_damage_that_is_copied_is_found_before_anything_is_published(source, tmp
     with CheckpointReader(source) as reader, leaves_no_trace(tmp_path):
         with pytest.raises(tf.errors.DataLossError, match="checksum of 'e'"):
             rewrite(reader, {}, tmp_path / "m")
+
+
+# Bytes go to the disk while others are written.
+
+
+def save_while_flushing(tmp_path, monkeypatch, flush, before_last=lambda: None):
+    """Writes a checkpoint, of which a few bytes at a time are flushed by `flush`."""
+    monkeypatch.setattr(write_back, "FLUSH_BYTES", 100)
+    monkeypatch.setattr(os, "fdatasync", flush, raising=False)
+
+    def chunks():
+        for start in range(0, 40, 10):
+            if start == 30:
+                before_last()
+            yield counting_rows(40)[start : start + 10]
+
+    with CheckpointWriter(tmp_path / "out") as writer:
+        writer.add("e", tf.float32, [40, 2], chunks())
+
+
+def test_data_are_flushed_while_they_are_written(tmp_path, monkeypatch):
+    flushed = threading.Event()
+
+    def wait():
+        assert flushed.wait(60)
+
+    save_while_flushing(tmp_path, monkeypatch, lambda file: flushed.set(), wait)
+    np.testing.assert_array_equal(load_checkpoint(tmp_path / "out")["e"], counting_rows(40))
+
+
+@pytest.mark.parametrize("last_only", [False, True])
+def test_error_of_a_flush_is_raised_and_nothing_is_published(tmp_path, monkeypatch, last_only):
+    def fail(file):
+        if last_only:
+            released.wait(10)
+        raise OSError(errno.EIO, "Input/output error")
+
+    released = threading.Event()
+    finish = write_back.WriteBack.finish
+    monkeypatch.setattr(write_back.WriteBack, "finish", lambda self: (released.set(), finish(self)))
+    with pytest.raises(OSError, match="Input/output error"):
+        save_while_flushing(tmp_path, monkeypatch, fail)
+    assert os.listdir(str(tmp_path)) == []

@@ -79,6 +79,15 @@ def test_any_bytes_after_any_others(parts):
     assert crc_of_parts(*parts) == slow_crc32c(b"".join(parts))
 
 
+@pytest.mark.parametrize("size", [0, 1, 7, 300_000])
+def test_summing_goes_on_from_a_known_checksum(size):
+    first, second = random_bytes(size), random_bytes(200_003, seed=1)
+    crc = Crc32c.after(crc32c(first), size)
+    assert crc.value() == crc32c(first)
+    crc.update(second)
+    assert crc.value() == crc32c(first + second)
+
+
 def test_checksum_so_far_does_not_end_the_summing():
     crc = Crc32c()
     data = random_bytes(300_000)

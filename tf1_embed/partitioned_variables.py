@@ -36,6 +36,8 @@ def check_strategy(variable, partition_strategy):
 def rows_by_partition(variable, rows, partition_strategy=None):
     """Returns a list of (variable, its `Rows`), one for each partition.
 
+    Whether the rows are those of the variable is checked here only where there are several.
+
     Args:
       variable: `tf.Variable`, partitioned or not, or the list of its partitions.
       rows: `Rows` of the whole.

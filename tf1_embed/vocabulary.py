@@ -32,6 +32,7 @@ class IdMap:
       new_rows: `Rows` of the grown table, those that are new; `~new_rows` are the old ones.
       num_rows: int, the number of rows of the grown table.
       num_old_rows: int, the number of rows of the old table.
+      appends: bool, whether all old rows keep their ids and the new ones follow them.
 
     Example:
       >>> ids = IdMap(Rows.range(1, 3, size=5), num_old_rows=3)
@@ -53,6 +54,7 @@ class IdMap:
         self._kept_rows = ~new_rows
         in_order = order is None or np.array_equal(order, np.arange(num_old_rows))
         self._order = None if in_order else order
+        self.appends = in_order and self._kept_rows.runs() == [[0, num_old_rows]]
 
     def old_ids(self, ids):
         """Returns the old id of each row of the grown table, -1 of one that is new.

@@ -19,6 +19,8 @@ import numpy as np
 # x^32 + ... + 1, in the reflected notation of the standard (RFC 3720): bit 31 is x^0.
 POLYNOMIAL = 0x82F63B78
 _ONE = 1 << 31
+# x^_ORDER = 1 (mod P).
+_ORDER = (1 << 31) - 1
 
 # Exponents of y in y^first = y^second + y^third + 1.
 FOLD = (2 * 6777, 2 * 484, 2 * 100)
@@ -46,6 +48,23 @@ class Crc32c:
         # Less than 210 KB that have the same remainder as all bytes so far.
         self._rest = np.empty(0, np.uint8)
 
+    @classmethod
+    def after(cls, crc, num_bytes):
+        """Returns that of `num_bytes` bytes of which only the CRC-32C is known.
+
+        Example:
+          >>> crc = Crc32c.after(crc32c(b"12345"), 5)
+          >>> crc.update(b"6789")
+          >>> crc.value() == crc32c(b"123456789")
+          True
+        """
+        new = cls()
+        new._num_bytes = num_bytes
+        # Four bytes with the same remainder; x^32 is undone by its inverse.
+        remainder = _multiply(crc ^ _register(num_bytes), _power(_ORDER - 32))
+        new._rest = np.array([remainder], "<u4").view(np.uint8)
+        return new
+
     def update(self, data):
         """Adds the bytes that come next, any contiguous ones, such as those of a NumPy array."""
         data = np.frombuffer(data, np.uint8)
@@ -65,9 +84,7 @@ class Crc32c:
 
     def value(self):
         """Returns the CRC-32C of the bytes so far, an int in [0, 2**32)."""
-        # The register starts as all ones, and all ones are added in the end.
-        register = _multiply(0xFFFFFFFF, _power(8 * self._num_bytes))
-        return _remainder(self._rest) ^ register ^ 0xFFFFFFFF
+        return _remainder(self._rest) ^ _register(self._num_bytes)
 
 
 def crc32c(data):
@@ -91,6 +108,11 @@ def unmask(masked):
     """Returns the checksum that `mask` made `masked` from."""
     rotated = (masked - 0xA282EAD8) & 0xFFFFFFFF
     return (rotated >> 17 | rotated << 15) & 0xFFFFFFFF
+
+
+def _register(num_bytes):
+    """Returns what the register adds: it starts as all ones, and all ones are added in the end."""
+    return _multiply(0xFFFFFFFF, _power(8 * num_bytes)) ^ 0xFFFFFFFF
 
 
 def _fold(words):

@@ -7,7 +7,7 @@ import numpy as np
 
 from tf1_embed.certificates import Certificate
 from tf1_embed.checkpoint.new_rows import OldRows, make_new_rows
-from tf1_embed.checkpoint.rewrite import Change
+from tf1_embed.checkpoint.rewrite import Append, Change
 from tf1_embed.checkpoint.slots import variable_name
 from tf1_embed.checkpoint.stored_rows import StoredRows
 from tf1_embed.chunks import ids_of, rows_in_chunk
@@ -107,8 +107,14 @@ class Growth:
         if old_shape is not None and reader.is_partial(name):
             slices = [slices[self._old.slices.index(each)] for each in reader.slices(name)]
         chunks = functools.partial(self._rows, dtype, shape[1:], slices, old, new, digest)
-        is_partitioned = len(self._new.sizes) > 1
-        return Change(dtype, shape, chunks, slices if is_partitioned else None, old_shape)
+        if len(self._new.sizes) > 1:
+            return Change(dtype, shape, chunks, slices, old_shape)
+        append = None
+        if self._map.appends and isinstance(old, str) and reader.is_whole(old, dtype):
+            rest = [(self._map.num_old_rows, self._map.num_rows)]
+            new_chunks = functools.partial(self._rows, dtype, shape[1:], rest, old, new, None)
+            append = Append(old, new_chunks, digest and digest.update)
+        return Change(dtype, shape, chunks, None, old_shape, append)
 
     def _rows(self, dtype, row_shape, slices, old, new, digest):
         """Yields the grown rows at the places of the slices, chunk by chunk."""

@@ -10,10 +10,8 @@ import tensorflow.compat.v1 as tf
 from tf1_embed.checkpoint.crc32c import Crc32c, mask
 from tf1_embed.checkpoint.index import num_values, read_index, slice_key, slice_shape
 from tf1_embed.checkpoint.sstable import SSTableError
+from tf1_embed.chunks import CHUNK_BYTES
 from tf1_embed.old_rows import data_loss, find_checkpoint, nearest_first
-
-# Bytes that are in memory at one time.
-CHUNK_BYTES = 4 << 20
 
 # The key under which an object-based checkpoint has the variable at the path before it.
 OBJECT_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -122,6 +120,11 @@ class CheckpointReader:
     def slices(self, name):
         """Returns the slices of whole rows that a tensor is stored in, a list of (start, stop)."""
         return [(part.start[0], part.stop[0]) for part in self._parts[name]]
+
+    def is_whole(self, name, dtype):
+        """Tells whether a tensor of that `tf.DType` is stored whole, not in slices."""
+        entry = self.entry(name)
+        return not entry.slices and entry.dtype == dtype.as_datatype_enum
 
     def is_partial(self, name):
         """Tells whether a tensor is stored in slices that do not make the whole.

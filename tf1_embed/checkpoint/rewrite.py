@@ -8,7 +8,19 @@ from tf1_embed.checkpoint.progress import Silence
 from tf1_embed.checkpoint.writer import CheckpointWriter
 
 
-class Change(namedtuple("Change", "dtype shape chunks slices old_shape")):
+class Append(namedtuple("Append", "source chunks note")):
+    """The values of a tensor of the checkpoint that is read, as they are, and others after them.
+
+    Attributes:
+      source: string, the tensor's name.
+      chunks: function without arguments that returns an iterable of the others, arrays.
+      note: function that is given the tensor's bytes, uint8 arrays, or None.
+    """
+
+    __slots__ = ()
+
+
+class Change(namedtuple("Change", "dtype shape chunks slices old_shape append")):
     """A tensor that is written anew.
 
     Attributes:
@@ -17,13 +29,14 @@ class Change(namedtuple("Change", "dtype shape chunks slices old_shape")):
       chunks: function without arguments that returns an iterable of its values, arrays.
       slices: list of (start, stop), the rows of each slice it is stored in, or None for whole.
       old_shape: tuple of ints, None if there was no such tensor.
+      append: `Append` that says the same as `chunks` and is written faster, or None.
     """
 
     __slots__ = ()
 
-    def __new__(cls, dtype, shape, chunks, slices=None, old_shape=None):
+    def __new__(cls, dtype, shape, chunks, slices=None, old_shape=None, append=None):
         """Takes the attributes."""
-        return super().__new__(cls, dtype, tuple(shape), chunks, slices, old_shape)
+        return super().__new__(cls, dtype, tuple(shape), chunks, slices, old_shape, append)
 
     @property
     def num_bytes(self):
@@ -93,14 +106,19 @@ def rewrite(reader, changes, out, force=False, dry_run=False, progress=None, cer
                 if each.name not in changes:
                     writer.copy(reader, each.name)
                 elif each.new_shape is not None:
-                    change = changes[each.name]
-                    writer.add(
-                        each.name, change.dtype, change.shape, change.chunks(), change.slices
-                    )
+                    _write(writer, reader, each.name, changes[each.name])
             reader.check_rest()
             if certify is not None:
                 writer.add_file(SUFFIX, encode_certificates(certify()))
     return written
+
+
+def _write(writer, reader, name, change):
+    if change.append is not None:
+        source, chunks, note = change.append
+        writer.append(name, reader, source, change.shape, chunks(), note)
+    else:
+        writer.add(name, change.dtype, change.shape, change.chunks(), change.slices)
 
 
 def _dtype_name(reader, name):

@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.checkpoint.ahead import ahead
-from tf1_embed.checkpoint.crc32c import Crc32c, mask
+from tf1_embed.checkpoint.crc32c import Crc32c, mask, unmask
 from tf1_embed.checkpoint.index import Entry, num_values, slice_key, write_index
-from tf1_embed.checkpoint.reader import CHUNK_BYTES
 from tf1_embed.checkpoint.write_back import WriteBack
+from tf1_embed.chunks import CHUNK_BYTES
 from tf1_embed.new_file import flush_to_disk
 from tf1_embed.old_rows import refuse_brackets
 
@@ -156,6 +156,36 @@ class CheckpointWriter:
         for (key, shape), offset, size, crc in zip(parts.items(), offsets, sizes, sums):
             self._entries[key] = Entry(number, shape, 0, offset, size, mask(crc.value()), ())
 
+    def append(self, name, reader, source, shape, chunks, note=None):
+        """Adds a tensor that a `CheckpointReader` has whole, with more values after its own.
+
+        Its bytes are summed up once, as they are read.
+
+        Args:
+          name: string.
+          reader: `CheckpointReader`.
+          source: string, the name of the tensor there.
+          shape: tuple of ints, that of the larger tensor.
+          chunks: iterable of arrays, the values that follow.
+          note: function that is given the bytes of `source`, uint8 arrays, or None.
+
+        Raises:
+          ValueError: as for `add`.
+        """
+        ((_, entry, read),) = reader.raw(source)
+        dtype, offset = reader.dtype(source), self._data.tell()
+        size = num_values(shape) * dtype.size
+        with _ahead(read, entry.size) as read:
+            for chunk in read:
+                if note is not None:
+                    note(chunk)
+                self._write(chunk)
+        crc = Crc32c.after(unmask(entry.crc), entry.size)
+        for piece in _sum_up(_cut(name, dtype, chunks, [size - entry.size]), [crc]):
+            self._write(piece)
+        crc = mask(crc.value())
+        self._entries[_encode(name)] = Entry(entry.dtype, shape, 0, offset, size, crc, ())
+
     def copy(self, reader, name):
         """Adds a tensor of a `CheckpointReader` as it is, bit for bit, its slices among it."""
         key = _encode(name)
@@ -180,14 +210,14 @@ class CheckpointWriter:
         self._beside.append(self._name + suffix)
 
     def __exit__(self, kind, error, trace):
-        try:
+        # The last one first, each of them whatever becomes of those before.
+        with contextlib.ExitStack() as steps:
+            steps.callback(self._lock.close)
+            steps.callback(self._remove, self._temporary)
+            steps.callback(self._data.close)
+            steps.callback(self._write_back.close)
             if kind is None:
                 self._publish()
-        finally:
-            self._write_back.close()
-            self._data.close()
-            self._remove(self._temporary)
-            self._lock.close()
 
     def _write(self, array):
         view = memoryview(array)

@@ -39,6 +39,7 @@ class Removal:
         """Takes the `Rows` of the grown table that go."""
         self.num_rows, self.num_old_rows = rows.size - rows.count, rows.size
         self.new_rows = Rows.range(0, 0, size=self.num_rows)
+        self.appends = False
         self._rows = rows
 
     def old_ids(self, ids):
