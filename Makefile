@@ -3,7 +3,8 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-tf1 test-tf2 test-matrix test-clusters
+.PHONY: help demo test test-tf1 test-tf2 test-matrix
+.PHONY: test-clusters test-clusters-tf1 test-clusters-tf2
 .PHONY: doctest doctest-tf1 doctest-tf2 clients docs
 .PHONY: lint format benchmark notebooks wheel clean
 
@@ -43,7 +44,13 @@ test-tf2: .venv/tf2/ready
 test-matrix: .venv/tf2/ready  ## Run the core tests on seven TensorFlows, 1.13.1 to 2.21
 	$(TF2) -m nox
 
-doctest: doctest-tf2 doctest-tf1  ## Run the examples in the docstrings, on the same TensorFlows
+# Real processes, which take minutes: apart from the other tests.
+test-clusters: test-clusters-tf2 test-clusters-tf1  ## Run the tests of parameter servers, in real processes
+
+test-clusters-tf2: .venv/tf2/ready
+	PYTHONPATH=.:tests $(TF2) -m pytest tests/clusters
+
+doctest: doctest-tf2 doctest-tf1  ## Run the examples in the docstrings, on both TensorFlows
 
 doctest-tf2: .venv/tf2/ready
 	$(TF2) -m pytest --doctest-modules tf1_embed
@@ -57,9 +64,8 @@ test-tf1: .venv/tf1/ready
 doctest-tf1: .venv/tf1/ready
 	$(TF1) -m pytest --doctest-modules tf1_embed
 
-# Real processes, which take minutes to start: apart from the other tests.
-test-clusters: .venv/tf2/ready  ## Run the tests of parameter servers, in real processes
-	PYTHONPATH=.:tests $(TF2) -m pytest tests/clusters
+test-clusters-tf1: .venv/tf1/ready
+	PYTHONPATH=.:tests $(TF1) -m pytest tests/clusters
 
 clients: .venv/clients/ready  ## Grow the tables of AmpliGraph, BERT and LibRecommender
 	$(CLIENTS) -m pytest --disable-warnings tests/clients
@@ -67,7 +73,7 @@ clients: .venv/clients/ready  ## Grow the tables of AmpliGraph, BERT and LibReco
 else
 
 # REQUIRE_TF1=1 makes this an error.
-test-tf1 doctest-tf1 clients:
+test-tf1 test-clusters-tf1 doctest-tf1 clients:
 	@echo "Not run on TensorFlow 1.15.5: no Python 3.7 was found, on the PATH or in pyenv."
 	@test -z "$(REQUIRE_TF1)"
 
