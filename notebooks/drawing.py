@@ -10,8 +10,10 @@ import tensorflow.compat.v1 as tf
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-# Colours of Okabe and Ito, which the colour-blind tell apart.
-OLD, NEW, INK, MUTED, PAPER = "#0072b2", "#d55e00", "#2b2b2b", "#8a8a8a", "#f2f2f2"
+from tf1_embed.plots.style import INK, MUTED, NEW, OLD
+
+# What boxes are filled with.
+FILL = "#f2f2f2"
 
 # The operations that are drawn, and what Python calls them. All others are passed through.
 NAMES = {
@@ -168,7 +170,7 @@ def _draw_node(axes, node, place, loss):
     if _is_name(node):
         axes.text(x - 0.33, y, node, va="center", color=INK)
         return
-    fill, edge, text, corners = PAPER, INK, INK, "round,pad=0,rounding_size=0.05"
+    fill, edge, text, corners = FILL, INK, INK, "round,pad=0,rounding_size=0.05"
     label = NAMES.get(node.type, node.name).replace("tf.dynamic_", "tf.dynamic_\n")
     if _is_variable(node):
         trainable = [each for each in tf.trainable_variables() if each.op is node]

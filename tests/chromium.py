@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -124,6 +125,8 @@ class Page:
 
     def _next_message(self):
         while b"\0" not in self._unread:
+            is_there, _, _ = select.select([self._reading], [], [], PATIENCE)
+            assert is_there, f"Chromium did not answer within {PATIENCE} s"
             piece = os.read(self._reading, 1 << 16)
             assert piece, "Chromium ended"
             self._unread += piece

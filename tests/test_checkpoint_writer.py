@@ -486,7 +486,7 @@ def test_disk_without_room_is_refused_before_anything_is_written(
 def test_dry_run_writes_nothing(source, tmp_path):
     with CheckpointReader(source) as reader, leaves_no_trace(tmp_path):
         [written] = rewrite(reader, {}, tmp_path / "m", dry_run=True)
-    assert written == rewriting.Written("e", "float32", (10, 3), (10, 3), 120)
+    assert written == rewriting.Written("e", "float32", (10, 3), (10, 3), 120, False)
 
 
 @pytest.mark.parametrize("position", [0, 60, 119])

@@ -54,7 +54,7 @@ def workdir(tmp_path, monkeypatch):
     for folder in ("base", "grown", "demo/seed_0"):
         (tmp_path / "runs" / folder).mkdir(parents=True)
     monkeypatch.chdir(str(tmp_path))
-    save_trained_model("runs/base/model.ckpt-1000", {"embedding": [10, 2], "bias": [10]})
+    save_trained_model("runs/base/model.ckpt", {"embedding": [10, 2], "bias": [10]})
     # What `make demo` leaves.
     shapes = {"entities": [125, 256], "relations": [46, 256]}
     save_trained_model("runs/demo/seed_0/base.ckpt", shapes)

@@ -694,7 +694,7 @@ def folder(tmp_path_factory):
 REFUSED = {
     "neither rows nor a map": (ValueError, "give either `num_new_rows`", {"num_new_rows": None}),
     "both": (ValueError, "give either `num_new_rows`", {"id_map": append_map(4, 1)}),
-    "no new rows": (ValueError, "`num_new_rows` must be positive", {"num_new_rows": 0}),
+    "no new rows": (ValueError, "`num_new_rows` .--rows. must be positive", {"num_new_rows": 0}),
     "map of another table": (
         ValueError,
         "ids are those of 5 old rows, but 'e' has 4",
@@ -807,9 +807,9 @@ def test_dry_run_tells_what_would_be_written_and_writes_nothing(folder):
     arguments = (str(folder / "old"), ["e"], str(folder / "new"), 2)
     told = grow_checkpoint(*arguments, dry_run=True)
     assert sorted(folder.iterdir()) == before
-    assert [each for each in told if each.old_shape != each.new_shape] == [
-        ("e", "float32", (4, 2), (6, 2), 48),
-        ("e/Adam", "float32", (4, 2), (6, 2), 48),
+    assert [each for each in told if each.changed] == [
+        ("e", "float32", (4, 2), (6, 2), 48, True),
+        ("e/Adam", "float32", (4, 2), (6, 2), 48, True),
     ]
     assert [each.name for each in told] == sorted(load_checkpoint(folder / "old"))
 

@@ -69,8 +69,8 @@ def merge_values(tmp_path, values, tables=("e",), **kwargs):
 def test_merged_table_is_old_and_new_rows_bit_for_bit_under_the_old_name(grown, tmp_path):
     written = merge_checkpoint(grown, ["embedding"], tmp_path / "merged")
     assert [each for each in written if each.name.startswith("embedding")] == [
-        ("embedding", "float32", (14, 2), (18, 2), 144),
-        ("embedding_new_rows", "float32", (4, 2), None, 0),
+        ("embedding", "float32", (14, 2), (18, 2), 144, True),
+        ("embedding_new_rows", "float32", (4, 2), None, 0, True),
     ]
     merged = load_checkpoint(tmp_path / "merged")
     assert set(merged) == set(OTHERS) | {"embedding"}
@@ -388,7 +388,7 @@ def test_folder_of_the_output_must_exist(grown, tmp_path):
 
 def test_checkpoint_that_exists_is_replaced_if_forced_but_never_the_input(grown, tmp_path):
     save_checkpoint(tmp_path / "merged", {"e": counting_rows(3)})
-    assert_refused(tmp_path, FileExistsError, "merged exists; choose another name or", grown)
+    assert_refused(tmp_path, FileExistsError, "merged exists; choose another name, or", grown)
     for force in (False, True):
         out = os.path.join("grown", "model.ckpt-3")
         match = "is the checkpoint that is read"

@@ -13,8 +13,11 @@ import pytest
 import tensorflow.compat.v1 as tf
 from tables import counting_rows, flip_byte, save_checkpoint
 
+from tf1_embed import commands
 from tf1_embed.checkpoint.plot import plot_checkpoint
+from tf1_embed.checkpoint.reader import CheckpointReader
 from tf1_embed.cli import main
+from tf1_embed.events import read_scalars
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -138,6 +141,43 @@ def test_rows_follow_their_tokens_and_have_their_names(workdir, capsys):
     assert "other new" in page and "first new" not in page
 
 
+def test_reserved_rows_stay_last_where_no_vocabulary_is_given(workdir, capsys):
+    old = counting_rows(10, 4)
+    save_checkpoint(
+        "grown", {"e": np.concatenate([old[:9], counting_rows(2, 4, start=20), old[9:]])}
+    )
+    assert run("verify base grown --table e --reserved last:1") == 0
+    assert run("verify base grown --table e") == 1
+    assert run(f"{PLOT} --kind changes --out changes.svg --reserved first:1,last:1") == 0
+    assert "0 of 10 old rows changed" in Path("changes.svg").read_text(encoding="utf-8")
+    capsys.readouterr()
+    for command in (f"{PLOT} --out page.html", "verify base grown --table e"):
+        assert run(f"{command} --drop-missing") == 2
+        assert "--drop-missing needs --old-vocab" in capsys.readouterr().err
+
+
+def test_an_event_file_that_is_cut_short_is_read_up_to_there(workdir):
+    write_scalars("logs", {"loss": 1})
+    (path,) = Path("logs").iterdir()
+    path.write_bytes(path.read_bytes()[:-5])
+    assert read_scalars("logs") == {"loss": ([0, 1, 2, 3], [0, 1, 2, 3])}
+
+
+def test_a_step_that_ran_again_counts_as_it_was_last(workdir):
+    write_scalars("logs", {"loss": 2})
+    (path,) = Path("logs").iterdir()
+    path.rename("logs/events.out.tfevents.0000000001.a")
+    write_scalars("logs", {"loss": 1}, steps=3)
+    assert read_scalars("logs") == {"loss": ([0, 1, 2, 3, 4], [0, 1, 2, 6, 8])}
+
+
+def test_a_tag_with_brackets_is_itself_and_a_pattern_is_one(workdir):
+    write_scalars("logs", {"loss[1]": 1, "loss1": 2})
+    assert list(read_scalars("logs", ["loss[1]"])) == ["loss1", "loss[1]"]
+    write_scalars("other", {"loss[1]": 1})
+    assert list(read_scalars("other", ["loss[1]"])) == ["loss[1]"]
+
+
 def test_the_curve_is_of_the_scalars_in_event_files(workdir, capsys):
     write_scalars("logs/train", {"loss": 1, "e/new_rows/mean_norm": 2})
     write_scalars("logs/eval", {"loss": 3})
@@ -177,13 +217,17 @@ def test_dry_run_tells_what_would_be_written_and_writes_nothing(workdir, capsys,
         (f"{PLOT} --out there.html", "there.html exists"),
         (f"{PLOT} --out c.svg --kind curve", "needs `events` (--events)"),
         (f"{PLOT} --out c.svg --kind curve --events .", "must have event files"),
+        (f"{PLOT} --out c.svg --kind curve --events . --dry-run", "must have event files"),
+        (f"{PLOT} --out plain", "plain exists and is no folder; choose another name"),
+        (f"{PLOT} --out plain --force", "plain exists and is no folder; choose another name"),
         ("plot base grown --table f --out page.html", "holds no variable 'f'"),
         ("plot grown base --table e --out page.html", "only 10 in the new"),
         ("plot base nothing --table e --out page.html", "`checkpoint` must be"),
     ],
 )
 def test_errors_are_told_and_nothing_is_written(workdir, capsys, command, error):
-    Path("there.html").write_text("mine")
+    for path in ("there.html", "plain"):
+        Path(path).write_text("mine")
     before = sorted(workdir.rglob("*"))
     assert run(command) == 2
     message = capsys.readouterr().err
@@ -213,6 +257,31 @@ def test_a_damaged_checkpoint_leaves_no_projection(workdir, capsys):
     assert not Path("logs").exists()
 
 
+def test_the_rows_for_the_projector_are_read_once(workdir, monkeypatch):
+    read = []
+
+    def take(self, name, ids):
+        read.append(len(ids))
+        return real_take(self, name, ids)
+
+    real_take = CheckpointReader.take
+    monkeypatch.setattr(CheckpointReader, "take", take)
+    assert run(f"{PLOT} --projector logs") == 0
+    assert sum(read) == 12
+
+
+def test_an_interrupt_does_not_say_that_no_picture_was_written(workdir, monkeypatch, capsys):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "plot", interrupt)
+    monkeypatch.setattr(commands, "inspect", interrupt)
+    assert run(f"{PLOT} --out page.html") == 130
+    assert capsys.readouterr().err == "tf1-embed: interrupted\n"
+    assert run("inspect base") == 130
+    assert "nothing was written" in capsys.readouterr().err
+
+
 def test_without_matplotlib_the_error_says_how_to_install_it(workdir):
     program = (
         "import sys; sys.modules['matplotlib'] = None\n"
@@ -232,6 +301,7 @@ def test_without_matplotlib_the_error_says_how_to_install_it(workdir):
     result = run_without("--out", "page.html")
     assert result.stdout == "2\n"
     assert "pip install matplotlib" in result.stderr
+    assert run_without("--out", "page.html", "--dry-run").stdout == "2\n"
     assert not Path("page.html").exists()
     # The projector is TensorBoard's.
     assert run_without("--projector", "logs").stdout.endswith("\n0\n")

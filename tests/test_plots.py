@@ -1,6 +1,8 @@
 """The pictures show what is there: their cells, points, labels and files."""
 
+import builtins
 import html
+import importlib
 import re
 from xml.etree import ElementTree
 
@@ -185,12 +187,13 @@ def test_the_plane_is_that_of_the_old_rows_and_new_ones_are_named():
     values = np.concatenate([old, new])
     axes = plots.old_and_new(values, Rows.range(40, 43, size=43), names).axes[0]
     drawn_old, drawn_new = points_of(axes, "40 old rows"), points_of(axes, "3 new rows")
-    # They lie in a plane: no distance is lost.
+    # They lie in a plane: all distances are as they were, in the scale of the picture.
+    scale = np.abs(values).max()
     np.testing.assert_allclose(
-        np.linalg.norm(drawn_old[1:] - drawn_old[:-1], axis=1),
+        scale * np.linalg.norm(drawn_old[1:] - drawn_old[:-1], axis=1),
         np.linalg.norm(old[1:] - old[:-1], axis=1),
     )
-    np.testing.assert_allclose(np.linalg.norm(drawn_new - drawn_old[:3], axis=1), np.ones(3))
+    np.testing.assert_allclose(scale * np.linalg.norm(drawn_new - drawn_old[:3], axis=1), 1)
     assert sorted(each.get_text() for each in axes.texts) == names[40:]
     assert "100% of their variance" in axes.figure._supxlabel.get_text()
 
@@ -245,6 +248,69 @@ def test_tables_of_few_rows_and_numbers_are_drawn(num_old, num_new, dim):
     plots.as_svg(plots.row_changes(values[:num_old], values, new_rows), "changes")
 
 
+def test_an_empty_table_is_drawn():
+    empty, rows = np.zeros([0, 4]), Rows.range(0, 0, size=0)
+    assert title_of(plots.row_changes(empty, empty).axes[0]) == "0 of 0 old rows changed"
+    plots.as_svg(plots.old_and_new(empty, rows), "map")
+    plots.as_svg(plots.norms(empty, rows), "norms")
+
+
+@pytest.mark.parametrize(
+    "values, error, message",
+    [
+        (np.zeros([3, 2], np.complex64), TypeError, "must be of real numbers, got complex64"),
+        (np.zeros([3, 0]), ValueError, r"must have numbers in its rows, got shape \[3, 0\]"),
+    ],
+)
+def test_tables_that_cannot_be_shown_are_refused(values, error, message):
+    new_rows = Rows.range(2, 3, size=3)
+    for draw in (plots.old_and_new, plots.norms):
+        with pytest.raises(error, match=f"`values` {message}"):
+            draw(values, new_rows)
+    with pytest.raises(error, match=f"`after` {message}"):
+        plots.row_changes(values, values)
+
+
+def test_very_large_numbers_are_drawn_as_small_ones_are():
+    values = np.random.RandomState(0).randn(30, 3)
+    new_rows = Rows.range(25, 30, size=30)
+    expected, drawn = (
+        points_of(plots.old_and_new(each, new_rows).axes[0], "25 old rows")
+        for each in (values, values * 2.0**900)
+    )
+    np.testing.assert_array_equal(drawn, expected)
+    axes = plots.norms(np.full([3, 2], 1e200), Rows.range(2, 3, size=3)).axes[0]
+    assert "3 rows whose norm is not finite are left out" in axes.get_xlabel()
+
+
+def test_without_finite_old_rows_the_map_says_that_it_is_of_the_new_ones():
+    values = np.random.RandomState(0).randn(6, 3)
+    values[:2] = np.nan
+    figure = plots.old_and_new(values, Rows.range(2, 6, size=6))
+    assert "in which new rows differ most" in figure._supxlabel.get_text()
+
+
+def test_of_long_rows_fewer_are_read(monkeypatch):
+    monkeypatch.setattr(plots.plane, "_MAX_BYTES", 3000 * 8 * 8)
+    table = Streamed((5000, 8))
+    axes = plots.old_and_new(table, Rows.range(4000, 5000, size=5000)).axes[0]
+    assert "3,000 of 4,000 old rows, their density" in axes.get_legend_handles_labels()[1]
+
+
+def test_axes_of_long_rows_are_the_same_without_their_covariance(monkeypatch):
+    values, rows = np.random.RandomState(0).randn(20, 6), Rows.range(15, 20, size=20)
+    expected = plots.old_and_new(values, rows)
+    monkeypatch.setattr(plots.plane, "_MAX_COVARIANCE", 5)
+    figure = plots.old_and_new(values, rows)
+    for marker in ("old", "new"):
+        np.testing.assert_allclose(
+            points_of(figure.axes[0], marker), points_of(expected.axes[0], marker), atol=1e-9
+        )
+    assert figure._supxlabel.get_text() == expected._supxlabel.get_text()
+    for num_rows in (0, 1, 2):
+        plots.old_and_new(values[:num_rows], Rows.range(0, 0, size=num_rows))
+
+
 def test_rows_that_are_not_finite_do_not_spoil_a_picture():
     values = np.random.RandomState(0).randn(30, 3)
     values[[3, 29]] = np.nan
@@ -252,7 +318,7 @@ def test_rows_that_are_not_finite_do_not_spoil_a_picture():
     axes = plots.old_and_new(values, new_rows).axes[0]
     assert len(points_of(axes, "24 of 25 old rows")) == 24
     assert len(axes.texts) == 4
-    assert "2 rows with infinities or NaNs" in plots.norms(values, new_rows).axes[0].get_xlabel()
+    assert "2 rows whose norm is not finite" in plots.norms(values, new_rows).axes[0].get_xlabel()
 
 
 def test_names_of_another_number_are_refused():
@@ -306,6 +372,12 @@ def test_curves_are_drawn_without_what_is_not_finite():
     assert first.get_linestyle() != second.get_linestyle()
     assert (title_of(axes), axes.get_xlabel(), axes.get_ylabel()) == ("A title", "epoch", "loss")
     assert "other $x" in plots.as_svg(axes.figure, "curves")
+
+
+def test_a_label_that_begins_with_an_underscore_is_in_the_legend():
+    axes = plots.training_curve({"_loss": ([1, 2], [2, 1])}).axes[0]
+    (text,) = axes.get_legend().get_texts()
+    assert text.get_text().endswith("_loss")
 
 
 def test_long_curves_are_means_of_stretches():
@@ -374,6 +446,27 @@ def test_svg_has_its_labels_as_text_and_colours_for_light_and_dark(tmp_path, fig
     # Every colour that is drawn has one for dark paper.
     drawn = set(re.findall(r"(?:fill|stroke): (#[0-9a-f]{6})", light))
     assert drawn <= set(ON_DARK), drawn
+
+
+def test_names_that_no_svg_can_hold_are_drawn_with_replacements(tmp_path):
+    names = ["\x00a", "b\x1b", "\ud800c", "d\ufffe", "e"]
+    figure = plots.old_and_new(np.eye(5, 3), Rows.range(1, 5, size=5), names)
+    plots.save(figure, str(tmp_path / "map.png"))
+    svg = plots.as_svg(figure, names[0] + names[2])
+    root = ElementTree.fromstring(svg)
+    assert root.get("aria-label") == "\ufffda\ufffdc"
+    texts = {each.text for each in root.iter() if each.tag.endswith("text")}
+    assert {"b\ufffd", "\ufffdc", "d\ufffd", "e"} <= texts
+    plots.write_page(str(tmp_path / "page.html"), {names[2]: figure}, heading=names[0] + names[2])
+    assert "<h1>\ufffda\ufffdc</h1>" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_in_every_script_are_drawn_without_warnings(tmp_path):
+    names = ["", "漢字", "עברית", "\u200b", "🦎"]
+    figure = plots.old_and_new(np.eye(5, 3), Rows.range(1, 5, size=5), names)
+    plots.save(figure, str(tmp_path / "map.png"))
+    assert "漢字" in plots.as_svg(figure, "map")
 
 
 def contrast(colour, paper):
@@ -448,3 +541,17 @@ def test_the_style_of_the_user_is_neither_used_nor_changed(figures):
         svg = plots.as_svg(figure, "Curve")
         assert dict(matplotlib.rcParams) == before
     assert svg == plots.as_svg(figures["Curve"], "Curve")
+
+
+@pytest.mark.parametrize("missing, expected", [("matplotlib", "pip install"), ("PIL", "PIL")])
+def test_only_a_missing_matplotlib_is_called_not_installed(monkeypatch, missing, expected):
+    def fail(name, *args):
+        if name == "matplotlib":
+            raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+        return real_import(name, *args)
+
+    real_import = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", fail)
+    with pytest.raises(ImportError, match=expected) as raised:
+        importlib.reload(plots)
+    assert ("is not installed" in str(raised.value)) == (missing == "matplotlib")

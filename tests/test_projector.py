@@ -77,6 +77,11 @@ def test_no_name_breaks_a_row(tmp_path):
     assert read[0][0] == 'tab here line    "quote" <b>$x$ \\'
 
 
+def test_a_name_may_be_a_number_or_have_half_a_surrogate_pair(tmp_path):
+    write_projector(str(tmp_path), np.eye(3), Rows.range(2, 3, size=3), [7, "\udc80", "c"])
+    assert [each[0] for each in read_metadata(tmp_path)] == ["7", "?", "c"]
+
+
 @pytest.mark.parametrize(
     "num_old, num_new, expected",
     [(1000, 7, (93, 7)), (1000, 300, (50, 50)), (20, 300, (20, 80)), (0, 300, (0, 100))],
@@ -105,6 +110,17 @@ def test_rows_that_are_not_finite_are_left_out(tmp_path):
     assert [each[2] for each in read_metadata(tmp_path)] == ["0", "2", "3", "4"]
 
 
+def test_rows_that_are_not_finite_take_no_place_of_another(tmp_path):
+    values = counting_rows(4000)
+    values[np.arange(4000) % 10 != 0] = np.nan
+    new_rows = Rows.range(1000, 4000, size=4000)
+    projection = write_projector(str(tmp_path), values, new_rows, max_points=150)
+    assert projection[1:] == (75, 75)
+    ids = np.array([int(each[2]) for each in read_metadata(tmp_path)])
+    assert (ids % 10 == 0).all() and len(set(ids)) == 150
+    assert (read_vectors(tmp_path)[:, 0] == ids).all()
+
+
 @pytest.mark.parametrize("dim", [None, 2])
 def test_rows_of_few_numbers_get_the_three_axes_that_are_drawn(tmp_path, dim):
     write_projector(str(tmp_path), counting_rows(4, dim), Rows.range(3, 4, size=4))
@@ -129,6 +145,7 @@ def test_nothing_is_replaced_unless_told_to(tmp_path):
         ({"new_rows": [2]}, TypeError, "`new_rows` must be tf1_embed.Rows"),
         ({"new_rows": Rows.range(2, 3, size=4)}, ValueError, "`new_rows` must be of the 3 rows"),
         ({"names": ["a"]}, ValueError, "`names` must be 3, one a row, got 1"),
+        ({"values": np.eye(3) * 1j}, TypeError, "`values` must be of real numbers, got complex128"),
         ({"max_points": 100001}, ValueError, "`max_points` must be 2 to 100,000"),
     ],
 )

@@ -486,3 +486,13 @@ def test_table_of_ints_in_a_checkpoint_is_refused(graph, tmp_path):
     checkpoint = save_checkpoint(tmp_path / "m", {"embedding": np.zeros([3, 2], np.int64)})
     with pytest.raises(ValueError, match="must be of a float dtype, got int64"):
         tf1_embed.get_grown_table("embedding", 2, checkpoint=checkpoint)
+
+
+def test_lookup_of_tensorflow_and_var_list_say_what_to_give_them(variables):
+    table = grow()
+    for lookup in (tf.nn.embedding_lookup, tf.gather):
+        with pytest.raises(TypeError, match=r"tf1_embed.embedding_lookup\(table, ids\)"):
+            lookup(table, [0, 6])
+    loss = tf.reduce_sum(tf1_embed.embedding_lookup(table, [0, 6]))
+    with pytest.raises(AttributeError, match="in `var_list` give 'embedding' as table.trainable"):
+        tf.train.AdamOptimizer().minimize(loss, var_list=[table])

@@ -238,7 +238,7 @@ def test_appended_rows_come_before_the_reserved_last_ones(num_tokens, first, las
 
 
 def test_appending_nothing_or_to_fewer_rows_than_are_reserved_is_refused():
-    with pytest.raises(ValueError, match="`num_new_rows` must be positive, got 0"):
+    with pytest.raises(ValueError, match="`num_new_rows` .--rows. must be positive, got 0"):
         append_map(5, 0)
     with pytest.raises(ValueError, match="`reserved` must be at most the table's 2 rows, got 2 at"):
         append_map(2, 1, Reserved(2, 1))

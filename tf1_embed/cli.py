@@ -12,7 +12,7 @@ import warnings
 from tf1_embed.version import __version__
 
 # What a row's place is said with: 3, 10:20, 3,7,10:20.
-_ROWS_HELP = "ids and ranges START:STOP with commas between them, such as 3,10:20"
+_ROWS_HELP = "ids and ranges START:STOP, up to STOP - 1, such as 3,10:20 for 3 and 10 to 19"
 
 
 def main(argv=None):
@@ -30,7 +30,9 @@ def main(argv=None):
 
         return getattr(commands, arguments.function)(arguments)
     except KeyboardInterrupt:
-        print("tf1-embed: interrupted; nothing was written", file=sys.stderr)
+        # Of several pictures, some may be.
+        written = "" if arguments.command == "plot" else "; nothing was written"
+        print(f"tf1-embed: interrupted{written}", file=sys.stderr)
         return 130
     except Exception as error:  # noqa: BLE001 a person reads this, not a traceback
         if arguments.debug:

@@ -5,6 +5,7 @@ import math
 import shlex
 import sys
 
+from tf1_embed.certificates import SUFFIX
 from tf1_embed.rows import Rows
 from tf1_embed.vocabulary import (
     Reserved,
@@ -47,7 +48,9 @@ def grow(arguments):
     elif arguments.old_vocab is not None:
         raise ValueError("--old-vocab needs --new-vocab")
     elif reserved != (0, 0):
-        mapping = append_map(_num_rows(arguments), arguments.rows, reserved)
+        mapping = append_map(
+            _num_rows(arguments.checkpoint, arguments.table), arguments.rows, reserved
+        )
     written = grow_checkpoint(
         arguments.checkpoint,
         arguments.table,
@@ -70,7 +73,9 @@ def merge(arguments):
 
     rows = None
     if arguments.trainable_rows is not None:
-        rows = Rows.of(_ids(arguments.trainable_rows), size=_num_rows(arguments))
+        rows = Rows.of(
+            _ids(arguments.trainable_rows), size=_num_rows(arguments.checkpoint, arguments.table)
+        )
     written = merge_checkpoint(
         arguments.checkpoint,
         arguments.table,
@@ -89,7 +94,9 @@ def split(arguments):
 
     rows = None
     if arguments.trainable_rows is not None:
-        rows = Rows.of(_ids(arguments.trainable_rows), size=_num_rows(arguments))
+        rows = Rows.of(
+            _ids(arguments.trainable_rows), size=_num_rows(arguments.checkpoint, arguments.table)
+        )
     written = split_checkpoint(
         arguments.checkpoint,
         arguments.table,
@@ -106,16 +113,13 @@ def verify(arguments):
     """`tf1-embed verify`; 1 if a row changed."""
     from tf1_embed.checkpoint.verify import verify_checkpoint
 
-    mapping = None
     if (arguments.old_vocab is None) != (arguments.new_vocab is None):
         raise ValueError("give both --old-vocab and --new-vocab, or neither")
-    if arguments.new_vocab is not None:
-        mapping = _id_map(arguments, _reserved(arguments))
     compared = verify_checkpoint(
         arguments.old,
         arguments.new,
         arguments.table,
-        id_map=mapping,
+        id_map=_map_of_two(arguments, arguments.table),
         partition_strategy=arguments.partition_strategy,
         new_partition_strategy=arguments.new_partition_strategy,
         progress=_progress("Comparing"),
@@ -132,11 +136,9 @@ def plot(arguments):
     """`tf1-embed plot`."""
     from tf1_embed.checkpoint.plot import plot_checkpoint
 
-    mapping, names, reserved = None, None, _reserved(arguments)
+    names, reserved = None, _reserved(arguments)
     if arguments.old_vocab is not None and arguments.new_vocab is None:
         raise ValueError("--old-vocab needs --new-vocab, the vocabulary of the grown table")
-    if arguments.old_vocab is not None:
-        mapping = _id_map(arguments, reserved)
     if arguments.new_vocab is not None:
         tokens = read_vocabulary(arguments.new_vocab)
         names = ["(reserved)"] * reserved.first + tokens + ["(reserved)"] * reserved.last
@@ -146,7 +148,7 @@ def plot(arguments):
         arguments.table,
         out=arguments.out,
         kinds=arguments.kind,
-        id_map=mapping,
+        id_map=_map_of_two(arguments, [arguments.table]),
         names=names,
         events=arguments.events,
         tags=arguments.tag or ["*loss*"],
@@ -283,13 +285,28 @@ def _id_map(arguments, reserved):
     )
 
 
-def _num_rows(arguments):
+def _map_of_two(arguments, tables):
+    """Returns the `IdMap` from an old table to a grown one; None if every id is kept."""
+    reserved = _reserved(arguments)
+    if arguments.old_vocab is not None:
+        return _id_map(arguments, reserved)
+    if arguments.drop_missing:
+        raise ValueError("--drop-missing needs --old-vocab and --new-vocab")
+    # A certificate says itself which rows of the grown table are the old ones.
+    if not reserved.last or arguments.old.endswith(SUFFIX):
+        return None
+    num_old, num_rows = (_num_rows(each, tables) for each in (arguments.old, arguments.new))
+    # Where rows are not merged yet, or none were added, all old ones are where they were.
+    return append_map(num_old, num_rows - num_old, reserved) if num_rows > num_old else None
+
+
+def _num_rows(checkpoint, tables):
     """Returns the number of rows that all of the tables have."""
     from tf1_embed.checkpoint.reader import CheckpointReader
     from tf1_embed.checkpoint.vocabulary_axis import table_axes
 
-    with CheckpointReader(arguments.checkpoint) as reader:
-        axes = table_axes(reader, arguments.table)
+    with CheckpointReader(checkpoint) as reader:
+        axes = table_axes(reader, tables)
     sizes = sorted({each.size for each in axes})
     if len(sizes) > 1:
         raise ValueError(
@@ -409,7 +426,7 @@ def _print_written(arguments, written):
             "tensors": [each._asdict() for each in written],
         }
         return _print_json(result)
-    changed = [each for each in written if each.old_shape != each.new_shape]
+    changed = [each for each in written if each.changed]
     _print_columns(
         [each.name, each.dtype, _change(each), _bytes(each.num_bytes)]
         for each in (written if arguments.dry_run else changed)
@@ -499,7 +516,7 @@ def _print_columns(rows):
 
 def _change(written):
     if written.old_shape == written.new_shape:
-        return _shape(written.new_shape)
+        return _shape(written.new_shape) + (" other values" if written.changed else "")
     old = "-" if written.old_shape is None else _shape(written.old_shape)
     new = "-" if written.new_shape is None else _shape(written.new_shape)
     return f"{old} → {new}"

@@ -34,13 +34,15 @@ def read_scalars(logdir, tags=("*loss*",)):
     found, others = {}, set()
     for path in paths:
         run = os.path.relpath(os.path.dirname(path), logdir)
-        for event in tf.train.summary_iterator(path):
+        for event in _events(path):
             for value in event.summary.value:
                 number = _scalar(value)
                 if number is None:
                     continue
-                if any(fnmatch.fnmatchcase(value.tag, each) for each in tags):
-                    found.setdefault((run, value.tag), []).append((event.step, number))
+                # A tag may have brackets, which mean something else in a pattern.
+                if value.tag in tags or any(fnmatch.fnmatchcase(value.tag, each) for each in tags):
+                    # Of a step that was run again, after a restart, the last time counts.
+                    found.setdefault((run, value.tag), {})[event.step] = number
                 else:
                     others.add(value.tag)
     if not found:
@@ -50,9 +52,17 @@ def read_scalars(logdir, tags=("*loss*",)):
         )
     several = len({run for run, _ in found}) > 1
     return {
-        f"{run}: {tag}" if several else tag: tuple(map(list, zip(*sorted(points))))
+        f"{run}: {tag}" if several else tag: tuple(map(list, zip(*sorted(points.items()))))
         for (run, tag), points in sorted(found.items())
     }
+
+
+def _events(path):
+    """Yields the events of a file, up to where it is cut short, as TensorBoard does."""
+    try:
+        yield from tf.train.summary_iterator(path)
+    except tf.errors.DataLossError:
+        return
 
 
 def _scalar(value):

@@ -15,19 +15,21 @@ def freeze_rows(grads_and_vars, frozen_rows, sum_duplicates=False, axis=0):
         values   g3  g0  g3' g7                                     values   g7
 
     A row without a gradient is not a row that stays. Does it, if this alone is done? (cold: fresh
-    slot variables; warm: slots of earlier training on all rows)
+    slot variables; warm: slots of earlier training on all rows, which then get other values, as
+    when they are loaded from elsewhere)
 
     | optimizer                                     | slices, cold / warm | dense, cold / warm |
     |-----------------------------------------------|---------------------|--------------------|
     | GradientDescent, Adagrad, RMSProp, Adadelta   | stays / stays       | stays* / stays*    |
     | Momentum; RMSProp with momentum or centered   | stays / stays       | stays* / moves     |
     | Adam                                          | stays* / moves      | stays* / moves     |
-    | Ftrl, AdagradDA                               | stays / stays       | set to 0 / moves   |
+    | Ftrl, AdagradDA                               | stays / stays       | set to 0 / moves+  |
     | Ftrl with shrinkage, Proximal* with l1 or l2  | stays / stays       | moves / moves      |
     | decoupled weight decay (AdamW)                | moves               | moves              |
 
-    (*: ordinary values stay; denormals, signalling NaNs and some -0.0 do not.) Where it says
-    anything but "stays", use `tf1_embed.TrainableRowsOptimizer`.
+    (*: ordinary values stay; denormals, signalling NaNs and some -0.0 do not. +: Ftrl stays where
+    value and slots belong together, AdagradDA then up to rounding if nothing is regularized.)
+    Where it says anything but "stays", use `tf1_embed.TrainableRowsOptimizer`.
 
     Args:
       grads_and_vars: list of (gradient, variable) pairs, as of `compute_gradients`, or of

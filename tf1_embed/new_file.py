@@ -26,10 +26,7 @@ def new_file(path, force=False):
     folder, name = os.path.split(path)
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"there is no folder {folder!r} to write {name!r} to")
-    if os.path.exists(path) and not force:
-        raise FileExistsError(
-            f"{path} exists; choose another name, or replace it with force=True (--force)"
-        )
+    check_absent(path, force)
     temporary = tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=folder)
     try:
         unfinished = os.path.join(temporary, name)
@@ -41,6 +38,14 @@ def new_file(path, force=False):
         flush_to_disk(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_absent(path, force=False):
+    """Raises FileExistsError if there is a file at a path that is not to be replaced."""
+    if os.path.exists(path) and not force:
+        raise FileExistsError(
+            f"{path} exists; choose another name, or replace it with force=True (--force)"
+        )
 
 
 def flush_to_disk(path):

@@ -6,7 +6,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from tf1_embed.new_file import new_file
+from tf1_embed.new_file import check_absent, new_file
 from tf1_embed.samples import check_rows, finite_sample
 
 # TensorBoard's page takes the first 100,000 rows of a file: new rows, which come last, would not be
@@ -43,15 +43,16 @@ def write_projector(
     """Writes what `tensorboard --logdir` shows in its projector; no TensorFlow is needed for it.
 
     A point has a name, an id, and a mark, "old" or "new", to colour by. All new rows are points, or
-    half of `max_points` if they are more than that and there are old ones; the others are old rows.
-    Which ones is the same every time. Rows with an infinity or a NaN, on which the projector fails,
-    are left out.
+    if they are too many at least half of `max_points` are new rows; the others are old rows. Which
+    ones is the same every time. Rows with an infinity or a NaN, on which the projector fails, are
+    left out.
 
     Args:
       logdir: string, a folder on a local disk, which is made if need be.
       values: array of shape [num_rows, ...], or what has a shape and is sliced by rows as one.
       new_rows: `tf1_embed.Rows` of it.
-      names: sequence of strings; row i has the name at i; default: its id.
+      names: sequence of strings, or of what str() makes one of; row i has the name at i; default:
+        its id.
       table: string, what the projector calls it.
       max_points: int, 10,000 if not given, of which the projector draws all; it never takes more
         than 100,000.
@@ -63,9 +64,9 @@ def write_projector(
 
     Raises:
       FileExistsError: if there is one of the files, without `force`.
-      TypeError: if `new_rows` is no `Rows`.
-      ValueError: if `new_rows` or `names` are of another number of rows; if `max_points` is not 2
-        to 100,000.
+      TypeError: if `new_rows` is no `Rows`, or the numbers are complex.
+      ValueError: if `new_rows` or `names` are of another number of rows; if a row has no numbers;
+        if `max_points` is not 2 to 100,000.
 
     Example:
       >>> import os, tempfile
@@ -79,42 +80,51 @@ def write_projector(
       of        old       1
       axolotl   new       2
     """
-    check_rows("values", values, new_rows)
-    if names is not None and len(names) != new_rows.size:
-        raise ValueError(f"`names` must be {new_rows.size}, one a row, got {len(names)}")
+    projection, write = prepare_projector(logdir, values, new_rows, names, table, max_points, force)
+    if not dry_run:
+        write()
+    return projection
+
+
+def prepare_projector(logdir, values, new_rows, names, table, max_points, force):
+    """Reads all that `write_projector`, which has the same arguments, writes.
+
+    Returns:
+      `Projection`, and a function without arguments that writes the files.
+    """
+    check_rows("values", values, new_rows, names)
     if not 2 <= max_points <= 100_000:
         raise ValueError(f"`max_points` must be 2 to 100,000, got {max_points}")
     start = os.path.join(logdir, re.sub(r"[^\w.-]", "_", table, flags=re.ASCII))
     paths = [f"{start}_vectors.tsv", f"{start}_metadata.tsv", os.path.join(logdir, CONFIG)]
     for path in paths:
-        if os.path.exists(path) and not force:
-            raise FileExistsError(
-                f"{path} exists; choose another folder, or replace it with force=True (--force)"
-            )
+        check_absent(path, force)
     old_rows = ~new_rows
     max_new = max(max_points - old_rows.count, max_points // 2)
     new_ids, new = finite_sample(values, new_rows, max_new)
     old_ids, old = finite_sample(values, old_rows, max_points - len(new_ids))
-    projection = Projection(paths, len(old_ids), len(new_ids))
-    if dry_run:
-        return projection
-
-    os.makedirs(logdir, exist_ok=True)
+    metadata = "name\tmark\tid\n" + "".join(
+        f"{_one_line(each if names is None else names[each])}\t{mark}\t{each}\n"
+        for mark, ids in (("old", old_ids), ("new", new_ids))
+        for each in ids.tolist()
+    )
     points = np.concatenate([old, new])
     # It has three axes, and needs a number for each.
-    points = np.pad(points, ((0, 0), (0, max(0, 3 - points.shape[1]))), "constant")
-    with new_file(paths[0], force) as file:
-        np.savetxt(file, points, fmt="%.9g", delimiter="\t")
-    with new_file(paths[1], force) as file:
-        file.write(b"name\tmark\tid\n")
-        for mark, ids in (("old", old_ids), ("new", new_ids)):
-            for each in ids.tolist():
-                name = str(each) if names is None else _one_line(names[each])
-                file.write(f"{name}\t{mark}\t{each}\n".encode())
-    # Last: without it TensorBoard does not look for the others.
-    with new_file(paths[2], force) as file:
-        file.write(_config(table, points.shape, *paths[:2]).encode())
-    return projection
+    if points.shape[1] < 3:
+        points = np.pad(points, ((0, 0), (0, 3 - points.shape[1])), "constant")
+    config = _config(table, points.shape, *paths[:2])
+
+    def write():
+        os.makedirs(logdir, exist_ok=True)
+        with new_file(paths[0], force) as file:
+            np.savetxt(file, points, fmt="%.9g", delimiter="\t")
+        # The config is last: without it TensorBoard does not look for the others.
+        for path, text in ((paths[1], metadata), (paths[2], config)):
+            with new_file(path, force) as file:
+                # A half of a surrogate pair has no bytes of its own.
+                file.write(text.encode(errors="replace"))
+
+    return Projection(paths, len(old_ids), len(new_ids)), write
 
 
 def _config(table, shape, vectors, metadata):
@@ -133,4 +143,4 @@ def _config(table, shape, vectors, metadata):
 
 def _one_line(name):
     """Returns a name without tabs and line ends, at which a column or a row would end."""
-    return " ".join(re.split(r"[\t\v\f\r\n\x00\x1c-\x1e\x85\u2028\u2029]", name))
+    return " ".join(re.split(r"[\t\v\f\r\n\x00\x1c-\x1e\x85\u2028\u2029]", str(name)))

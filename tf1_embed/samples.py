@@ -2,21 +2,22 @@
 
 import numpy as np
 
-from tf1_embed.chunks import rows_in_chunk
+from tf1_embed.chunks import ids_of, rows_in_chunk
 from tf1_embed.rows import Rows
 
 
-def check_rows(argument, values, new_rows):
-    """Checks that a table has the rows that are told apart.
+def check_rows(argument, values, new_rows, names=None):
+    """Checks that a table can be shown, and has the rows that are told apart.
 
     Args:
       argument: string, the argument that the error names.
       values: array of shape [num_rows, ...], or what is sliced by rows as one.
       new_rows: `Rows` of it.
+      names: sequence of what has a name, one a row, or None.
 
     Raises:
-      TypeError: if `new_rows` is no `Rows`.
-      ValueError: if they are of another number of rows.
+      TypeError: if `new_rows` is no `Rows`, or the numbers are complex.
+      ValueError: if `new_rows` or `names` are of another number of rows; if a row has no numbers.
     """
     if not isinstance(new_rows, Rows):
         raise TypeError(
@@ -28,6 +29,22 @@ def check_rows(argument, values, new_rows):
             f"`new_rows` must be of the {values.shape[0]} rows of `{argument}`, got rows of "
             f"{new_rows.size}"
         )
+    if names is not None and len(names) != new_rows.size:
+        raise ValueError(f"`names` must be {new_rows.size}, one a row, got {len(names)}")
+    if np.iscomplexobj(values):
+        raise TypeError(
+            f"`{argument}` must be of real numbers, got {values.dtype}; give the real and the "
+            f"imaginary part as two numbers"
+        )
+    if not row_width(values):
+        raise ValueError(
+            f"`{argument}` must have numbers in its rows, got shape {list(values.shape)}"
+        )
+
+
+def row_width(values):
+    """Returns how many numbers a row of a table has, an int."""
+    return int(np.prod(values.shape[1:], dtype=np.int64))
 
 
 def read_rows(values, index):
@@ -95,17 +112,26 @@ def ids_at(rows, positions):
 
 
 def finite_sample(values, rows, at_most):
-    """Reads a sample of rows, without those that have an infinity or a NaN.
+    """Reads a sample of those rows that have neither an infinity nor a NaN.
 
     Returns:
-      the ids that are left, and their rows, float64 of shape [m, numbers in a row].
+      their ids, and the rows, float64 of shape [m, numbers in a row].
     """
-    ids = sample_ids(rows, at_most)
-    sample = np.empty([len(ids), int(np.prod(values.shape[1:], dtype=np.int64))])
+    ids, sample = _finite(values, sample_ids(rows, at_most))
+    if len(ids) < at_most < rows.count:
+        # Others take the places of those that are left out.
+        chunks = map(ids_of, rows.chunks(rows_in_chunk(np.float64, values.shape[1:])))
+        finite_ids = np.concatenate([_finite(values, chunk)[0] for chunk in chunks])
+        ids, sample = _finite(values, sample_ids(Rows.of(finite_ids, rows.size), at_most))
+    return ids, sample
+
+
+def _finite(values, ids):
+    sample = np.empty([len(ids), row_width(values)])
     for start, stop, chunk in read_in_chunks(values, ids):
         sample[start:stop] = chunk
     is_finite = np.isfinite(sample).all(axis=1)
-    return ids[is_finite], sample[is_finite]
+    return (ids, sample) if is_finite.all() else (ids[is_finite], sample[is_finite])
 
 
 def counted(count, of, what):

@@ -137,6 +137,13 @@ class GrownTable:
         train_ops.check_precision(operations, partitions_of(self.frozen)[0])
 
     @property
+    def op(self):
+        """What no table has: an optimizer that is given one asks for it."""
+        raise AttributeError(
+            f"a GrownTable is two variables: in `var_list` give {self.name!r} as table.trainable"
+        )
+
+    @property
     def _is_grown(self):
         """Whether the trainable rows follow the frozen ones, rather than stand in for some."""
         return self.frozen.shape.as_list()[0] == self.num_old_rows
@@ -154,6 +161,16 @@ class GrownTable:
             f"<GrownTable {self.name!r} of {self.num_old_rows} frozen and {self.num_new_rows} "
             f"trainable rows, shape {self.shape}, {self.dtype.name}>"
         )
+
+
+def _refuse_conversion(table, dtype=None, name=None, as_ref=False):
+    raise TypeError(
+        f"GrownTable {table.name!r} is no tensor: look ids up with "
+        f"tf1_embed.embedding_lookup(table, ids); table.read() is all its rows, at their full cost"
+    )
+
+
+tf.register_tensor_conversion_function(GrownTable, _refuse_conversion)
 
 
 def _run_time_shape(variable):

@@ -174,7 +174,7 @@ def append_map(num_old_rows, num_new_rows, reserved=NONE_RESERVED):
       array([ 0,  1,  2, -1, -1,  3])
     """
     if num_new_rows < 1:
-        raise ValueError(f"`num_new_rows` must be positive, got {num_new_rows}")
+        raise ValueError(f"`num_new_rows` (--rows) must be positive, got {num_new_rows}")
     first, last = _check_reserved(reserved)
     if first + last > num_old_rows:
         raise ValueError(

@@ -1,6 +1,7 @@
 """What in a finished graph can still move a frozen row."""
 
 import fnmatch
+import os
 
 import tensorflow.compat.v1 as tf
 
@@ -92,9 +93,15 @@ def audit_metagraph(path, frozen_rows, fetches=None, strict=False, axis=0, parti
       list of `Finding`, whose `line` is None: a saved graph does not tell it.
 
     Raises:
+      FileNotFoundError: if there is no such file.
       KeyError: if a name matches no variable (those there are being listed), or a fetch nothing.
       ValueError: as for `audit`.
     """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"there is no file {path!r}; expected the graph that a Saver writes beside a "
+            f"checkpoint, such as 'runs/model.ckpt-1000.meta'"
+        )
     with tf.Graph().as_default() as graph:
         tf.train.import_meta_graph(path, clear_devices=True)
         tables = {}

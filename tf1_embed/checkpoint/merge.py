@@ -155,7 +155,13 @@ def _find_trainable(reader, axis):
     """Returns the name of the variable of a table's trainable rows, which are of its kind."""
     name, new_name = axis.name, trainable_name(axis.name, CHOSEN_ROWS)
     if new_name not in reader.names():
-        new_name = reader.find(trainable_name(name))
+        try:
+            new_name = reader.find(trainable_name(name))
+        except KeyError as error:
+            raise KeyError(
+                f"table {variable_name(name)!r} is not split, so there is nothing to merge: "
+                f"{error.args[0]}"
+            ) from None
     shape, new_shape = reader.shape(name), reader.shape(new_name)
     if shape[1:] != new_shape[1:] or reader.dtype(name) != reader.dtype(new_name):
         raise ValueError(

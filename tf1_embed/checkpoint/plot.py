@@ -12,7 +12,8 @@ from tf1_embed.checkpoint.split_table import CHOSEN_ROWS, trainable_name
 from tf1_embed.checkpoint.stored_rows import StoredRows
 from tf1_embed.chunks import ids_of
 from tf1_embed.events import read_scalars
-from tf1_embed.projector import MAX_POINTS, write_projector
+from tf1_embed.new_file import check_absent
+from tf1_embed.projector import MAX_POINTS, prepare_projector
 from tf1_embed.rows import Rows
 from tf1_embed.samples import ids_at
 from tf1_embed.vocabulary import IdMap
@@ -103,6 +104,10 @@ def plot_checkpoint(
         raise ValueError("give `out` (--out), `projector` (--projector), or both")
     kinds = _check_kinds(kinds, events)
     paths = [] if out is None else _paths(out, kinds, force)
+    if paths:
+        # Without matplotlib this fails, before anything is read and in a dry run as well.
+        _plots()
+    curves = read_scalars(events, tags) if paths and "curve" in kinds else None
     with CheckpointReader(old) as old_reader, CheckpointReader(new) as new_reader:
         before = StoredRows(old_reader, old_reader.find(table), partition_strategy)
         after = _grown_rows(new_reader, table, new_partition_strategy or partition_strategy)
@@ -110,18 +115,19 @@ def plot_checkpoint(
         rows = id_map.new_rows
         projection, figures = None, {}
         if projector is not None:
-            arguments = (projector, after, rows, names, table, max_points, force)
-            projection = write_projector(*arguments, dry_run=True)
+            projection, write_projection = prepare_projector(
+                projector, after, rows, names, table, max_points, force
+            )
         if paths and not dry_run:
             for kind in kinds:
                 figures[kind] = _draw(
-                    kind, before, after, id_map, names, events, tags, progress or Silence
+                    kind, before, after, id_map, names, curves, progress or Silence
                 )
         # Before anything is written: what was read may have been damaged.
         old_reader.check_rest()
         new_reader.check_rest()
         if projection is not None and not dry_run:
-            write_projector(*arguments)
+            write_projection()
     if figures:
         _write(figures, out, paths, f"{table}: {rows.count:,} new rows", force)
     return Plotted(paths, table, rows.size - rows.count, rows.count, projection)
@@ -143,6 +149,8 @@ def _check_kinds(kinds, events):
 def _paths(out, kinds, force):
     """Returns the files to write, and makes sure of what can be known before the work."""
     suffix = os.path.splitext(out)[1].lower()
+    if os.path.isfile(out) and not suffix:
+        raise FileExistsError(f"{out} exists and is no folder; choose another name")
     if os.path.isdir(out) or not suffix:
         paths = [os.path.join(out, f"{kind}.svg") for kind in kinds]
     elif suffix not in _SUFFIXES:
@@ -155,10 +163,7 @@ def _paths(out, kinds, force):
     else:
         paths = [out]
     for path in paths:
-        if os.path.exists(path) and not force:
-            raise FileExistsError(
-                f"{path} exists; choose another name, or replace it with force=True (--force)"
-            )
+        check_absent(path, force)
     folder = os.path.dirname(os.path.abspath(out))
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"there is no folder {folder!r} to write {out!r} to")
@@ -227,10 +232,15 @@ def _check_id_map(id_map, before, after):
     return id_map
 
 
-def _draw(kind, before, after, id_map, names, events, tags, progress):
-    # Not before pictures are asked for: it needs matplotlib.
+def _plots():
+    """Imports what draws, not before pictures are asked for: it needs matplotlib."""
     from tf1_embed import plots
 
+    return plots
+
+
+def _draw(kind, before, after, id_map, names, curves, progress):
+    plots = _plots()
     if kind == "changes":
         num_bytes = int(np.prod(before.shape, dtype=np.int64)) * before.dtype.itemsize
         with progress(num_bytes) as bar:
@@ -239,12 +249,11 @@ def _draw(kind, before, after, id_map, names, events, tags, progress):
         return plots.old_and_new(after, id_map.new_rows, names)
     if kind == "norms":
         return plots.norms(after, id_map.new_rows)
-    return plots.training_curve(read_scalars(events, tags))
+    return plots.training_curve(curves)
 
 
 def _write(figures, out, paths, heading, force):
-    from tf1_embed import plots
-
+    plots = _plots()
     if paths[0].lower().endswith(".html"):
         titled = {KINDS[kind]: figure for kind, figure in figures.items()}
         plots.write_page(out, titled, heading, force)

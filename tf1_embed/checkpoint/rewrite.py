@@ -47,7 +47,7 @@ class Change(namedtuple("Change", "dtype shape chunks slices old_shape append"))
         return num_values(shape) * self.dtype.size
 
 
-class Written(namedtuple("Written", "name dtype old_shape new_shape num_bytes")):
+class Written(namedtuple("Written", "name dtype old_shape new_shape num_bytes changed")):
     """What became, or with `dry_run` would become, of a tensor of a checkpoint.
 
     Attributes:
@@ -56,6 +56,7 @@ class Written(namedtuple("Written", "name dtype old_shape new_shape num_bytes"))
       old_shape: tuple of ints, None if the tensor is new.
       new_shape: tuple of ints, None if the tensor is left out.
       num_bytes: int, the bytes written for it.
+      changed: bool, whether it is made anew or left out, rather than copied.
     """
 
     __slots__ = ()
@@ -85,16 +86,18 @@ def rewrite(reader, changes, out, force=False, dry_run=False, progress=None, cer
     written = []
     for name in sorted(set(reader.names()).union(changes)):
         if name in changes and changes[name] is None:
-            written.append(Written(name, _dtype_name(reader, name), reader.shape(name), None, 0))
+            dtype_name, shape = _dtype_name(reader, name), reader.shape(name)
+            written.append(Written(name, dtype_name, shape, None, 0, True))
         elif name in changes:
             change = changes[name]
+            dtype_name, old_shape = change.dtype.name, change.old_shape
             written.append(
-                Written(name, change.dtype.name, change.old_shape, change.shape, change.num_bytes)
+                Written(name, dtype_name, old_shape, change.shape, change.num_bytes, True)
             )
         else:
             shape = reader.shape(name)
             size = reader.num_bytes(name)
-            written.append(Written(name, _dtype_name(reader, name), shape, shape, size))
+            written.append(Written(name, _dtype_name(reader, name), shape, shape, size, False))
     writer = CheckpointWriter(out, force=force, source=reader.prefix)
     writer.check_room(sum(each.num_bytes for each in written))
     if dry_run:

@@ -1,7 +1,5 @@
 """Brings files of word vectors into checkpoints, and tables of checkpoints into such files."""
 
-import os
-
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.checkpoint.progress import Silence
@@ -9,6 +7,7 @@ from tf1_embed.checkpoint.reader import CheckpointReader
 from tf1_embed.checkpoint.stored_rows import StoredRows
 from tf1_embed.checkpoint.writer import CheckpointWriter
 from tf1_embed.chunks import rows_in_chunk
+from tf1_embed.new_file import check_absent
 from tf1_embed.vocabulary import NONE_RESERVED, read_vocabulary, write_vocabulary
 from tf1_embed.word_vectors import open_word_vectors, write_word_vectors
 
@@ -46,8 +45,8 @@ def import_vectors(
     num_bytes = vectors.num_rows * vectors.dim * dtype.size
     writer = CheckpointWriter(out, force=force)
     writer.check_room(num_bytes)
-    if vocabulary is not None and os.path.exists(vocabulary) and not force:
-        raise FileExistsError(f"{vocabulary} exists; choose another name or force it")
+    if vocabulary is not None:
+        check_absent(vocabulary, force)
     if dry_run:
         return shape
     tokens = []
@@ -126,9 +125,8 @@ def export_vectors(
                     f"of which {first} + {last} are reserved"
                 )
         elif format != "npy":
-            raise ValueError(f"format {format!r} needs the tokens: give `vocabulary`")
-        if os.path.exists(path) and not force:
-            raise FileExistsError(f"{path} exists; choose another name or force it")
+            raise ValueError(f"format {format!r} needs the tokens: give `vocabulary` (--vocab)")
+        check_absent(path, force)
         if dry_run:
             return num_rows, dim
         step = rows_in_chunk(stored.dtype, stored.shape[1:])

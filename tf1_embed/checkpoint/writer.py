@@ -94,7 +94,10 @@ class CheckpointWriter:
                     f"`out` is the checkpoint that is read, {text}; choose another"
                 )
         if os.path.exists(self._index_path) and not force:
-            raise FileExistsError(f"checkpoint {text} exists; choose another name or force it")
+            raise FileExistsError(
+                f"checkpoint {text} exists; choose another name, or replace it with force=True "
+                f"(--force)"
+            )
         self.progress = lambda num_bytes: None
         self._entries, self._beside = {}, []
 

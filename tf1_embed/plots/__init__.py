@@ -6,7 +6,10 @@ several as one page. Large tables are read in pieces, and binned or sampled.
 
 try:
     import matplotlib  # noqa: F401
-except ImportError as error:
+except ModuleNotFoundError as error:
+    # It is installed, but lacks something.
+    if error.name != "matplotlib":
+        raise
     raise ImportError(
         "pictures need matplotlib, which is not installed: pip install matplotlib"
     ) from error

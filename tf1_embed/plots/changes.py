@@ -7,7 +7,7 @@ from tf1_embed.chunks import rows_in_chunk
 from tf1_embed.plots.style import MUTED, SHADES_OF_NEW, new_figure, plain
 from tf1_embed.row_bits import as_bytes
 from tf1_embed.rows import Rows
-from tf1_embed.samples import check_rows
+from tf1_embed.samples import check_rows, row_width
 
 # Cells of the picture; where the table has more, a cell shows the largest change of several.
 _MAX_CELLS_ACROSS, _MAX_CELLS_DOWN = 240, 64
@@ -39,8 +39,9 @@ def row_changes(before, after, new_rows=None, limit=None, title=None):
       `matplotlib.figure.Figure`.
 
     Raises:
-      TypeError: if `new_rows` is no `Rows`.
-      ValueError: if `before` and `after` do not fit each other or `new_rows`.
+      TypeError: if `new_rows` is no `Rows`, or the numbers are complex.
+      ValueError: if `before` and `after` do not fit each other or `new_rows`, or a row has no
+        numbers.
 
     Example:
       >>> before = np.zeros([3, 2], np.float32)
@@ -67,7 +68,7 @@ def row_changes(before, after, new_rows=None, limit=None, title=None):
         titles.append(f"{new_rows.count:,} new")
     limit = _full_colour(old_cells, new_cells) if limit is None else limit
     with new_figure(9, 3.6) as figure:
-        _draw(figure, panels, int(np.prod(after.shape[1:])), limit)
+        _draw(figure, panels, row_width(after), limit)
         for axes, each in zip(figure.axes, titles):
             axes.set_title(plain(each))
     return figure
@@ -88,7 +89,7 @@ def _check_pair(before, after, old_rows):
 
 def _cells(before, after, rows, has_all):
     """Returns the cells of a picture, [down, across], and how many rows changed in any bit."""
-    width = int(np.prod(after.shape[1:], dtype=np.int64))
+    width = row_width(after)
     cells = np.full([min(width, _MAX_CELLS_DOWN), min(rows.count, _MAX_CELLS_ACROSS)], _UNCHANGED)
     num_changed = start = 0
     for index in rows.chunks(rows_in_chunk(np.float64, after.shape[1:])):
@@ -128,7 +129,7 @@ def _full_colour(*cells):
 
 
 def _draw(figure, panels, width, limit):
-    shares = np.clip([rows.count / rows.size for _, rows, _ in panels], _MIN_SHARE, None)
+    shares = np.clip([rows.count / max(rows.size, 1) for _, rows, _ in panels], _MIN_SHARE, None)
     all_axes = figure.subplots(
         1, len(panels), sharey=True, squeeze=False, gridspec_kw={"width_ratios": shares}
     )[0]

@@ -55,13 +55,19 @@ def training_curve(curves, title="", xlabel="step", ylabel=""):
                 linestyle=line,
                 marker=marker,
                 markersize=4,
-                label=plain(label),
+                label=_shown(label),
             )
         axes.set_title(plain(title))
         axes.set_xlabel(plain(xlabel))
         axes.set_ylabel(plain(ylabel))
         axes.legend()
     return figure
+
+
+def _shown(label):
+    """Returns a label that matplotlib puts into the legend: a bare underscore would hide it."""
+    label = plain(label)
+    return f"\u200b{label}" if label.startswith("_") else label
 
 
 def _points(label, steps, values):

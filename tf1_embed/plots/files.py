@@ -9,7 +9,7 @@ import string
 import matplotlib
 
 from tf1_embed.new_file import new_file
-from tf1_embed.plots.style import ON_DARK, style
+from tf1_embed.plots.style import ON_DARK, printable, style
 
 _PAGE = string.Template(
     """<!doctype html>
@@ -81,10 +81,10 @@ def write_page(path, figures, heading="A table grew", force=False):
     if not figures:
         raise ValueError("`figures` must be one or more, got none")
     sections = "\n".join(
-        f"<h2>{html.escape(title)}</h2>\n{as_svg(figure, title)}"
+        f"<h2>{html.escape(printable(title))}</h2>\n{as_svg(figure, title)}"
         for title, figure in figures.items()
     )
-    page = _PAGE.substitute(heading=html.escape(heading), sections=sections)
+    page = _PAGE.substitute(heading=html.escape(printable(heading)), sections=sections)
     with new_file(path, force) as file:
         file.write(page.encode())
 
@@ -106,7 +106,7 @@ def as_svg(figure, label):
       >>> as_svg(figure, "Loss")[:36]
       '<svg role="img" aria-label="Loss" xm'
     """
-    file = io.BytesIO()
+    file, label = io.BytesIO(), printable(label)
     # Text stays text; ids within the picture depend on nothing but the label.
     with style(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": label}):
         figure.savefig(file, format="svg", metadata={"Date": None})

@@ -28,8 +28,8 @@ def norms(values, new_rows):
       `matplotlib.figure.Figure`.
 
     Raises:
-      TypeError: if `new_rows` is no `Rows`.
-      ValueError: if `new_rows` are of another number of rows.
+      TypeError: if `new_rows` is no `Rows`, or the numbers are complex.
+      ValueError: if `new_rows` are of another number of rows, or a row has no numbers.
 
     Example:
       >>> from tf1_embed import Rows
@@ -103,4 +103,4 @@ def _edges(axes, found):
 
 
 def _note(left_out):
-    return f" ({left_out:,} rows with infinities or NaNs are left out)" if left_out else ""
+    return f" ({left_out:,} rows whose norm is not finite are left out)" if left_out else ""

@@ -3,12 +3,18 @@
 import numpy as np
 
 from tf1_embed.plots.style import INK, MUTED, NEW, OLD, SHADES_OF_OLD, new_figure, plain
-from tf1_embed.samples import check_rows, counted, finite_sample
+from tf1_embed.samples import check_rows, counted, finite_sample, row_width
 
 # Old rows that the plane is fitted to, and that are drawn: as points, or from there on as a
 # density. A picture of a hundred thousand points is one blot, and megabytes as SVG.
 _MAX_OLD_ROWS, _MAX_OLD_POINTS = 50_000, 2_000
 _MAX_NEW_POINTS = 2_000
+
+# Of long rows, fewer old ones than that are read.
+_MAX_BYTES = 64 << 20
+
+# Of longer rows, the covariance would take more memory than the rows.
+_MAX_COVARIANCE = 2_048
 
 # Names that can be read beside one picture.
 _MAX_NAMES = 30
@@ -34,9 +40,9 @@ def old_and_new(values, new_rows, names=None, came_from=None):
       `matplotlib.figure.Figure`.
 
     Raises:
-      TypeError: if `new_rows` is no `Rows`.
+      TypeError: if `new_rows` is no `Rows`, or the numbers are complex.
       ValueError: if `new_rows` or `names` are of another number of rows, or `came_from` of another
-        number of new rows.
+        number of new rows; if a row has no numbers.
 
     Example:
       >>> from tf1_embed import Rows
@@ -44,25 +50,32 @@ def old_and_new(values, new_rows, names=None, came_from=None):
       >>> [each.get_text() for each in figure.axes[0].texts]
       ['d', 'e']
     """
-    check_rows("values", values, new_rows)
-    if names is not None and len(names) != new_rows.size:
-        raise ValueError(f"`names` must be {new_rows.size}, one a row, got {len(names)}")
+    check_rows("values", values, new_rows, names)
     if came_from is not None and len(came_from) != new_rows.count:
         raise ValueError(
             f"`came_from` must have {new_rows.count} rows, one a new row, got {len(came_from)}"
         )
     old_rows = ~new_rows
-    _, old = finite_sample(values, old_rows, _MAX_OLD_ROWS)
+    max_old = max(_MAX_OLD_POINTS, _MAX_BYTES // (8 * row_width(values)))
+    _, old = finite_sample(values, old_rows, min(max_old, _MAX_OLD_ROWS))
     new_ids, new = finite_sample(values, new_rows, _MAX_NEW_POINTS)
-    centre, axes_of_rows, share = _principal_axes(old if len(old) else new)
-    old, new = (old - centre) @ axes_of_rows, (new - centre) @ axes_of_rows
+    kind, fitted = ("old", old) if len(old) else ("new", new)
+    # Squares of very large numbers would overflow.
+    scale = max(np.abs(each).max(initial=0) for each in (old, new)) or 1.0
+    old /= scale
+    new /= scale
+    centre = fitted.mean(axis=0) if len(fitted) else np.zeros(row_width(values))
+    old -= centre
+    new -= centre
+    axes_of_rows, share = _principal_axes(fitted)
+    old, new = old @ axes_of_rows, new @ axes_of_rows
 
     with new_figure(9, 6) as figure:
         axes = figure.subplots()
         _draw_old(axes, old, new, counted(len(old), old_rows.count, "old rows"))
         if came_from is not None:
             begun = np.asarray(came_from)[new_rows.position(new_ids)]
-            begun = (begun.reshape(len(new), -1) - centre) @ axes_of_rows
+            begun = (begun.reshape(len(new), -1) / scale - centre) @ axes_of_rows
             for start, stop in zip(begun, new):
                 axes.plot(*zip(start, stop), color=NEW, linewidth=0.8, alpha=0.6)
         if new_rows.count:
@@ -83,7 +96,7 @@ def old_and_new(values, new_rows, names=None, came_from=None):
         axes.axis("off")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.1), ncol=2)
         figure.supxlabel(
-            f"The two directions in which old rows differ most: {share:.0%} of their variance",
+            f"The two directions in which {kind} rows differ most: {share:.0%} of their variance",
             fontsize=9,
             color=MUTED,
         )
@@ -91,18 +104,21 @@ def old_and_new(values, new_rows, names=None, came_from=None):
 
 
 def _principal_axes(rows):
-    """Returns the mean, the two principal axes [dim, 2], and their share of the variance."""
-    centre = rows.mean(axis=0) if len(rows) else np.zeros(rows.shape[1])
-    covariance = (rows - centre).T @ (rows - centre)
-    variances, vectors = np.linalg.eigh(covariance)
-    axes = vectors[:, ::-1][:, :2]
+    """Returns the two principal axes [dim, 2] of centred rows, and their share of the variance."""
+    if rows.shape[1] <= _MAX_COVARIANCE:
+        variances, vectors = np.linalg.eigh(rows.T @ rows)
+        axes = vectors[:, ::-1][:, :2]
+    else:
+        # The products of the rows with each other have the same variances.
+        variances, vectors = np.linalg.eigh(rows @ rows.T)
+        axes = np.linalg.qr(rows.T @ vectors[:, ::-1][:, :2])[0]
     # Either direction is an axis; which one is found differs between machines.
     largest = np.abs(axes).argmax(axis=0)
     axes = axes * np.where(axes[largest, np.arange(axes.shape[1])] < 0, -1, 1)
     total = variances.sum()
     share = variances[::-1][:2].sum() / total if total > 0 else 1.0
     # A row of one number has one axis.
-    return centre, np.pad(axes, ((0, 0), (0, 2 - axes.shape[1])), "constant"), share
+    return np.pad(axes, ((0, 0), (0, 2 - axes.shape[1])), "constant"), share
 
 
 def _draw_old(axes, old, new, label):

@@ -1,6 +1,8 @@
 """How the pictures look: colours that the colour-blind tell apart, on light and on dark paper."""
 
 import contextlib
+import re
+import warnings
 
 import matplotlib
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
@@ -39,11 +41,16 @@ _STYLE = {
     "ytick.labelcolor": INK,
 }
 
+# All but the characters that XML can hold: those of control, and halves of surrogate pairs.
+_UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
 
 @contextlib.contextmanager
 def style():
     """Gives what is drawn or written in the context the style of these pictures."""
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        # A name in a script that matplotlib's font lacks: in SVG the reader's own font has it.
+        warnings.filterwarnings("ignore", "Glyph .* missing|Matplotlib currently does not support")
         # What the user's own plots look like is left out of it.
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
@@ -65,6 +72,11 @@ def new_figure(width=9.0, height=5.0):
         figure.draw_without_rendering()
 
 
+def printable(text):
+    """Returns text with U+FFFD in the place of each character that no SVG can hold."""
+    return _UNPRINTABLE.sub("\ufffd", str(text))
+
+
 def plain(text):
     """Returns text that matplotlib draws as it is: a bare dollar sign would begin a formula."""
-    return str(text).replace("$", r"\$")
+    return printable(text).replace("$", r"\$")

@@ -222,10 +222,11 @@ def _written(old, new, extracted):
         dtype = new.dtype(name)
         if name in shapes:
             num_bytes = num_values(shapes[name]) * dtype.size
-            written.append(Written(name, dtype.name, new.shape(name), shapes[name], num_bytes))
+            shape = new.shape(name)
+            written.append(Written(name, dtype.name, shape, shapes[name], num_bytes, True))
         elif name not in old.names() or _sums(old, name) != _sums(new, name):
             dtype_name = "unknown" if dtype is None else dtype.name
-            written.append(Written(name, dtype_name, new.shape(name), None, 0))
+            written.append(Written(name, dtype_name, new.shape(name), None, 0, True))
     return written
 
 
