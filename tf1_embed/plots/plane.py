@@ -23,6 +23,9 @@ _LONGEST_NAME = 34
 
 _CELLS = (120, 80)
 
+# Of the part of the picture that has the points, without the names beside it.
+_WIDTH_OVER_HEIGHT = 1.4
+
 
 def old_and_new(values, new_rows, names=None, came_from=None):
     """Draws the rows on the two principal axes of the old ones; few new rows are named.
@@ -90,6 +93,7 @@ def old_and_new(values, new_rows, names=None, came_from=None):
                 label=counted(len(new), new_rows.count, "new rows")
                 + ("" if came_from is None else ", with the way they came"),
             )
+        _scale_alike(axes)
         if len(new) <= _MAX_NAMES:
             _name_in_margins(axes, new, [_name(names, each) for each in new_ids.tolist()])
         # Directions of a projection: their numbers say nothing.
@@ -144,6 +148,16 @@ def _draw_old(axes, old, new, label):
     axes.scatter([], [], s=64, marker="s", color=OLD, linewidths=0, label=f"{label}, their density")
 
 
+def _scale_alike(axes):
+    """Gives both axes one scale, so that what lies near in the picture lies near."""
+    limits = np.array([axes.get_xlim(), axes.get_ylim()])
+    centres, spans = limits.mean(axis=1), np.ptp(limits, axis=1)
+    shape = np.array([_WIDTH_OVER_HEIGHT, 1.0])
+    half = (spans / shape).max() * shape / 2
+    axes.set_xlim(centres[0] - half[0], centres[0] + half[0])
+    axes.set_ylim(centres[1] - half[1], centres[1] + half[1])
+
+
 def _name(names, row_id):
     name = str(row_id if names is None else names[row_id])
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
@@ -165,5 +179,11 @@ def _name_in_margins(axes, points, names):
                 va="center",
                 color=INK,
                 annotation_clip=False,
-                arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.6},
+                arrowprops={
+                    "arrowstyle": "-",
+                    "color": MUTED,
+                    "linewidth": 0.6,
+                    # From the middle of the label's inner edge.
+                    "relpos": (side == "right", 0.5),
+                },
             )
