@@ -14,6 +14,7 @@ FLOORS = [
     ["tf1_embed", "__main__"],
     ["cli"],
     ["commands"],
+    ["commands.options", "commands.output"],
     ["checkpoint.delta"],
     ["checkpoint.delta.apply", "checkpoint.delta.extract", "checkpoint.delta.revert"],
     [
