@@ -40,7 +40,8 @@ def merge_checkpoint(
     The model's original code, given that many rows, restores it with an unmodified
     `tf.train.Saver`, and `tf1_embed.get_grown_table` grows it again. Frozen rows had no slots; they
     get what the optimizer begins with, or keep those that the checkpoint has under the table's
-    name. All other variables pass through bit for bit. Tables are streamed.
+    name. All other variables pass through bit for bit; one that did not train with the new rows has
+    no slots, so leave these out of a `Saver` that restores it. Tables are streamed.
 
     Args:
       checkpoint: string, the prefix of the grown model's checkpoint on a local disk, or a folder,
