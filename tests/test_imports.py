@@ -37,6 +37,7 @@ FLOORS = [
     ["checkpoint.new_rows", "checkpoint.rewrite", "checkpoint.vocabulary_axis"],
     ["checkpoint.progress", "checkpoint.slots", "checkpoint.stored_rows", "checkpoint.writer"],
     ["checkpoint.ahead", "checkpoint.reader"],
+    ["sparse_lookup"],
     ["auditing", "get_table", "lookup", "optimizer"],
     ["auditing.lookups", "auditing.writes", "initial_values", "table", "scratch"],
     ["auditing.frozen_part", "control_flow", "initializers", "old_rows", "train_ops"],

@@ -10,9 +10,9 @@ from test_lookup import CONTROL_FLOWS, dense
 
 import tf1_embed
 from tf1_embed import Rows, initializers, train_ops
-from tf1_embed.lookup import safe_embedding_lookup_sparse
 from tf1_embed.partitioned_variables import partitions_of
 from tf1_embed.partitions import Partitions
+from tf1_embed.sparse_lookup import safe_embedding_lookup_sparse
 
 # 5 old rows and 3 new ones, each in two partitions of which the first has a row more.
 NUM_OLD, NUM_NEW, NUM_ROWS = 5, 3, 8
