@@ -82,7 +82,7 @@ endif
 docs: .venv/docs/ready  ## Build the documentation into site/; a warning is an error
 	rm -rf site
 	$(DOCS) -m sphinx --quiet --fail-on-warning --keep-going -b html docs site
-	rm -rf site/.doctrees
+	rm -rf site/.doctrees jupyter_execute
 	@echo "Open site/index.html"
 
 notebooks: .venv/tf2/ready  ## Run the notebooks, and store in them what they print and draw
@@ -104,7 +104,7 @@ wheel: .venv/tf2/ready  ## Build the wheel and the source archive into dist/
 	$(TF2) -m build --quiet --no-isolation
 
 clean:  ## Remove the environments, the builds and the caches; runs/ stays
-	rm -rf .venv build dist site *.egg-info .hypothesis .pytest_cache .ruff_cache
+	rm -rf .venv build dist site jupyter_execute docs/notebooks *.egg-info .hypothesis .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 NO_PYTHON := Needs Python 3.10 to 3.13, make docs 3.11 to 3.13: none was found, on the PATH or in pyenv.
