@@ -30,7 +30,7 @@ PYTHONS = {
 
 # The table and its lookup, the gradients, the optimizer, the proof, the checkpoints.
 CORE = """
-    imports rows row_ops initializers old_rows table lookup partitioned_tables
+    imports rows row_ops initializers sources table lookup partitioned_tables
     gradients optimizer invariants audit tensorflow_facts
     fingerprints certificates proof tensorboard
     crc32c checkpoint_index checkpoint_reader checkpoint_writer

@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 import tf1_embed
-from tf1_embed.checkpoint.writer import CheckpointWriter
+from tf1_embed.checkpoint.files.writer import CheckpointWriter
 
 DIM = 64
 SECONDS_TO_SETTLE = 5

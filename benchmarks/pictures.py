@@ -18,8 +18,8 @@ import tensorflow.compat.v1 as tf
 from matplotlib.ticker import NullLocator
 
 import tf1_embed
+from tf1_embed.pictures.style import INK, MUTED, NEW, OLD, SHADES_OF_NEW, new_figure
 from tf1_embed.plots import save
-from tf1_embed.plots.style import INK, MUTED, NEW, OLD, SHADES_OF_NEW, new_figure
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 

@@ -10,7 +10,7 @@ import tensorflow.compat.v1 as tf
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from tf1_embed.plots.style import INK, MUTED, NEW, OLD
+from tf1_embed.pictures.style import INK, MUTED, NEW, OLD
 
 # What boxes are filled with.
 FILL = "#f2f2f2"

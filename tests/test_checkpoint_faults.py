@@ -19,8 +19,8 @@ import tensorflow.compat.v1 as tf
 from tables import load_checkpoint
 
 import tf1_embed
-from tf1_embed.checkpoint import writer
-from tf1_embed.checkpoint.writer import CheckpointWriter
+from tf1_embed.checkpoint.files import writer
+from tf1_embed.checkpoint.files.writer import CheckpointWriter
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
 
@@ -30,7 +30,7 @@ import json, os, resource, signal, sys
 import numpy as np
 import shutil, tempfile
 import tf1_embed
-from tf1_embed.checkpoint import writer
+from tf1_embed.checkpoint.files import writer
 
 def kill_at(number):
     # Before the n-th call of any that changes something on the disk.
@@ -362,7 +362,7 @@ import resource, sys
 import numpy as np
 import tensorflow.compat.v1 as tf
 from tf1_embed.checkpoint.grow import grow_checkpoint
-from tf1_embed.checkpoint.writer import CheckpointWriter
+from tf1_embed.checkpoint.files.writer import CheckpointWriter
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10

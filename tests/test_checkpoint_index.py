@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from tables import counting_rows, load_checkpoint, save_checkpoint
 
 from tf1_embed import raw_ops
-from tf1_embed.checkpoint.crc32c import crc32c, mask
-from tf1_embed.checkpoint.index import Entry, read_index, slice_key, write_index
-from tf1_embed.checkpoint.sstable import (
+from tf1_embed.checkpoint.files.crc32c import crc32c, mask
+from tf1_embed.checkpoint.files.index import Entry, read_index, slice_key, write_index
+from tf1_embed.checkpoint.files.sstable import (
     SSTableError,
     read_sstable,
     read_varint,

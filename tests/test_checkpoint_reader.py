@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from tables import DTYPES, counting_rows, flip_byte, save_checkpoint, special_rows, truncate
 
 from tf1_embed import raw_ops
-from tf1_embed.checkpoint import reader as module
-from tf1_embed.checkpoint.crc32c import crc32c, mask
-from tf1_embed.checkpoint.index import Entry, read_index, slice_key, write_index
-from tf1_embed.checkpoint.reader import CheckpointReader
+from tf1_embed.checkpoint.files import reader as module
+from tf1_embed.checkpoint.files.crc32c import crc32c, mask
+from tf1_embed.checkpoint.files.index import Entry, read_index, slice_key, write_index
+from tf1_embed.checkpoint.files.reader import CheckpointReader
 
 WHOLE = (0, None)
 TABLE = counting_rows(1000, 4)

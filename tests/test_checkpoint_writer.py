@@ -20,12 +20,12 @@ from tables import (
 )
 
 from tf1_embed.checkpoint import rewrite as rewriting
-from tf1_embed.checkpoint import write_back
-from tf1_embed.checkpoint import writer as module
-from tf1_embed.checkpoint.ahead import ahead
-from tf1_embed.checkpoint.reader import CheckpointReader
+from tf1_embed.checkpoint.files import write_back
+from tf1_embed.checkpoint.files import writer as module
+from tf1_embed.checkpoint.files.ahead import ahead
+from tf1_embed.checkpoint.files.reader import CheckpointReader
+from tf1_embed.checkpoint.files.writer import CheckpointWriter
 from tf1_embed.checkpoint.rewrite import Change, rewrite
-from tf1_embed.checkpoint.writer import CheckpointWriter
 
 TABLE = counting_rows(10, 3)
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tables import counting_rows, save_checkpoint
 
-from tf1_embed.checkpoint import crc32c as module
-from tf1_embed.checkpoint.crc32c import FOLD, POLYNOMIAL, Crc32c, crc32c, mask, unmask
-from tf1_embed.checkpoint.index import read_index
+from tf1_embed.checkpoint.files import crc32c as module
+from tf1_embed.checkpoint.files.crc32c import FOLD, POLYNOMIAL, Crc32c, crc32c, mask, unmask
+from tf1_embed.checkpoint.files.index import read_index
 
 
 def slow_crc32c(data, previous=0):

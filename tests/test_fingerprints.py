@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from tables import DTYPES, counting_rows, flip_byte, save_checkpoint, special_rows
 
 import tf1_embed
-from tf1_embed import Rows, chunks
-from tf1_embed.live_rows import LiveRows
+from tf1_embed import Rows
+from tf1_embed import rows as chunks
+from tf1_embed.graph.live_rows import LiveRows
 
 
 def expected_digest(rows, dtype="float32"):

@@ -16,10 +16,11 @@ from tables import (
 )
 
 import tf1_embed
-from tf1_embed import chunks, initializers
-from tf1_embed.checkpoint import reader
+from tf1_embed import initializers
+from tf1_embed import rows as chunks
+from tf1_embed.checkpoint.files import reader
+from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.grow import grow_checkpoint
-from tf1_embed.checkpoint.reader import CheckpointReader
 from tf1_embed.checkpoint.vocabulary_axis import VocabularyAxis, find_also, table_axes
 from tf1_embed.vocabulary import append_map, id_map
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tables import OPTIMIZERS, bits, counting_rows, numpy_dtype, save_checkpoint, special_rows
 
 import tf1_embed
-from tf1_embed import train_ops
+from tf1_embed.graph import train_ops
 
 # Of 14 old rows and 4 new ones: duplicates, mixed, all old, all new, none, one new row alone.
 BATCHES = [[0, 14, 16, 16, 3], [1, 2, 13], [15, 14, 15], [], [17], [4, 17, 0, 17]]

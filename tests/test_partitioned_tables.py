@@ -9,8 +9,9 @@ from tables import DTYPES, OPTIMIZERS, bits, counting_rows, save_checkpoint, spe
 from test_lookup import CONTROL_FLOWS, dense
 
 import tf1_embed
-from tf1_embed import Rows, initializers, train_ops
-from tf1_embed.partitioned_variables import partitions_of
+from tf1_embed import Rows, initializers
+from tf1_embed.graph import train_ops
+from tf1_embed.graph.variables import partitions_of
 from tf1_embed.partitions import Partitions
 from tf1_embed.sparse_lookup import safe_embedding_lookup_sparse
 

@@ -14,10 +14,10 @@ import tensorflow.compat.v1 as tf
 from tables import counting_rows, flip_byte, save_checkpoint
 
 from tf1_embed import commands
-from tf1_embed.checkpoint.plot import plot_checkpoint
-from tf1_embed.checkpoint.reader import CheckpointReader
+from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.cli import main
-from tf1_embed.events import read_scalars
+from tf1_embed.pictures.events import read_scalars
+from tf1_embed.pictures.plot import plot_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -17,7 +17,8 @@ pytest.importorskip("matplotlib")
 import matplotlib  # noqa: E402
 
 from tf1_embed import plots  # noqa: E402
-from tf1_embed.plots.style import NEW, OLD, ON_DARK  # noqa: E402
+from tf1_embed.pictures import plane  # noqa: E402
+from tf1_embed.pictures.style import NEW, OLD, ON_DARK  # noqa: E402
 
 
 def title_of(axes):
@@ -291,7 +292,7 @@ def test_without_finite_old_rows_the_map_says_that_it_is_of_the_new_ones():
 
 
 def test_of_long_rows_fewer_are_read(monkeypatch):
-    monkeypatch.setattr(plots.plane, "_MAX_BYTES", 3000 * 8 * 8)
+    monkeypatch.setattr(plane, "_MAX_BYTES", 3000 * 8 * 8)
     table = Streamed((5000, 8))
     axes = plots.old_and_new(table, Rows.range(4000, 5000, size=5000)).axes[0]
     assert "3,000 of 4,000 old rows, their density" in axes.get_legend_handles_labels()[1]
@@ -300,7 +301,7 @@ def test_of_long_rows_fewer_are_read(monkeypatch):
 def test_axes_of_long_rows_are_the_same_without_their_covariance(monkeypatch):
     values, rows = np.random.RandomState(0).randn(20, 6), Rows.range(15, 20, size=20)
     expected = plots.old_and_new(values, rows)
-    monkeypatch.setattr(plots.plane, "_MAX_COVARIANCE", 5)
+    monkeypatch.setattr(plane, "_MAX_COVARIANCE", 5)
     figure = plots.old_and_new(values, rows)
     for marker in ("old", "new"):
         np.testing.assert_allclose(

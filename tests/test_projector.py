@@ -18,7 +18,7 @@ from tables import counting_rows
 
 import tf1_embed
 from tf1_embed import Rows
-from tf1_embed.projector import write_projector
+from tf1_embed.pictures.projector import write_projector
 
 HOSTILE = 'tab\there\nline\r\x0b\x85\u2028"quote" <b>$x$ \\'
 

@@ -12,7 +12,8 @@ import tensorflow.compat.v1 as tf
 from tables import DTYPES, bits, counting_rows, save_checkpoint, special_rows
 
 import tf1_embed
-from tf1_embed import FrozenRowsChanged, FrozenRowsChecker, FrozenRowsHook, Rows, chunks
+from tf1_embed import FrozenRowsChanged, FrozenRowsChecker, FrozenRowsHook, Rows
+from tf1_embed import rows as chunks
 from tf1_embed.certificates import read_certificates
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "proof.md"

@@ -4,7 +4,7 @@ import tensorflow.compat.v1 as tf
 from optimizers import TRAIN, AdamWeightDecay
 from tables import counting_rows, save_checkpoint
 
-from tf1_embed.checkpoint.reader import CheckpointReader
+from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.slots import (
     SAME_AS_TABLE,
     Slot,

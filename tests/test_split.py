@@ -13,8 +13,9 @@ from tables import (
 )
 
 import tf1_embed
-from tf1_embed import Rows, chunks
-from tf1_embed.checkpoint import reader
+from tf1_embed import Rows
+from tf1_embed import rows as chunks
+from tf1_embed.checkpoint.files import reader
 from tf1_embed.checkpoint.merge import merge_checkpoint
 from tf1_embed.checkpoint.split import split_checkpoint
 

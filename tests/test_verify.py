@@ -3,7 +3,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from tables import DTYPES, bits, counting_rows, flip_byte, save_checkpoint, special_rows
 
-from tf1_embed import chunks
+from tf1_embed import rows as chunks
 from tf1_embed.checkpoint.grow import grow_checkpoint
 from tf1_embed.checkpoint.verify import Comparison, verify_checkpoint
 from tf1_embed.vocabulary import id_map

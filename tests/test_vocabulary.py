@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tf1_embed import Rows
-from tf1_embed.tokens import MAX_TOKEN_BYTES
 from tf1_embed.vocabulary import (
     Reserved,
     append_map,
@@ -13,6 +12,7 @@ from tf1_embed.vocabulary import (
     parse_reserved,
     read_vocabulary,
 )
+from tf1_embed.vocabulary.tokens import MAX_TOKEN_BYTES
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import bits, special_rows
 
-from tf1_embed.tokens import MAX_TOKEN_BYTES
+from tf1_embed.vocabulary.tokens import MAX_TOKEN_BYTES
 from tf1_embed.word_vectors import FORMATS, open_word_vectors, write_word_vectors
 from tf1_embed.word_vectors.header import MAX_DIM
 

@@ -3,9 +3,9 @@
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from tf1_embed import initial_values, initializers
-from tf1_embed import old_rows as sources
-from tf1_embed.partitioned_variables import partitions_of
+from tf1_embed import initializers
+from tf1_embed.graph import initial_values, sources
+from tf1_embed.graph.variables import partitions_of
 from tf1_embed.partitions import STRATEGIES, Partitions
 from tf1_embed.rows import Rows
 from tf1_embed.table import GrownTable

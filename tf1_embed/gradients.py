@@ -2,7 +2,7 @@
 
 import tensorflow.compat.v1 as tf
 
-from tf1_embed.rows import Rows
+from tf1_embed.graph.variables import check_variable
 
 
 def freeze_rows(grads_and_vars, frozen_rows, sum_duplicates=False, axis=0):
@@ -103,32 +103,6 @@ def check_pairs(grads_and_vars, variables):
                 f"variable {name!r} has no gradient: the loss does not depend on it. Build the "
                 f"loss from what a lookup in this variable returns"
             )
-
-
-def check_variable(variable, rows, axis=0):
-    """Checks that `rows` are rows of `variable`; raises as `freeze_rows` does."""
-    if not hasattr(variable, "initializer"):
-        raise TypeError(
-            f"expected a variable, got {variable!r}. A gathered slice cannot be trained, since "
-            f"there is nothing to store its update in: give the variable that it was looked up in, "
-            f"and choose its rows with Rows.of(ids, size=num_rows)"
-        )
-    if not isinstance(rows, Rows):
-        raise TypeError(
-            f"expected Rows for variable {variable.op.name!r}, such as Rows.of(ids, "
-            f"size=num_rows); got {type(rows).__name__}"
-        )
-    shape = variable.shape.as_list()
-    if axis not in (0, 1) or axis >= len(shape):
-        raise ValueError(
-            f"`axis` of variable {variable.op.name!r} of shape {shape} cannot be {axis}. "
-            f"TrainableRowsOptimizer takes a dict, `axis={{variable: 1}}`, for those where it is 1"
-        )
-    if shape[axis] != rows.size:
-        raise ValueError(
-            f"variable {variable.op.name!r} has {shape[axis]} rows on axis {axis}, its Rows are of "
-            f"a table of {rows.size}"
-        )
 
 
 def _select(gradient, rows, axis):

@@ -12,9 +12,9 @@ in the batches they can serve:
 
 import tensorflow.compat.v1 as tf
 
-from tf1_embed.control_flow import gather_named
-from tf1_embed.partitioned_variables import partitions_of
-from tf1_embed.row_ops import look_up
+from tf1_embed.graph.control_flow import gather_named
+from tf1_embed.graph.row_ops import look_up
+from tf1_embed.graph.variables import partitions_of
 from tf1_embed.table import GrownTable
 
 

@@ -15,9 +15,9 @@ optimizer has no slots, or they are to have the table's shape, it acts on the ta
 
 import tensorflow.compat.v1 as tf
 
-from tf1_embed.gradients import check_pairs, check_variable, keep_rows
-from tf1_embed.partitioned_variables import rows_by_partition
-from tf1_embed.scratch import SCRATCH, TableUpdate, WrappedTable
+from tf1_embed.gradients import check_pairs, keep_rows
+from tf1_embed.graph.scratch import SCRATCH, TableUpdate, WrappedTable
+from tf1_embed.graph.variables import check_variable, rows_by_partition
 
 # Optimizers of which the update by slices leaves all other rows alone, and their slots too. Their
 # subclasses may do otherwise. Adam is not one: it moves every row by its momentum.

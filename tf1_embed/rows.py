@@ -4,6 +4,9 @@ import operator
 
 import numpy as np
 
+# Bytes of a large table that are read, moved or written at one time.
+CHUNK_BYTES = 4 << 20
+
 
 class Rows:
     """A set of row ids of a table of known size.
@@ -358,6 +361,43 @@ class Rows:
             first, last = self._starts[0], self._stops[-1] - 1
             return f"<{self.count} rows of {self.size}, from {first} to {last}>"
         return f"Rows.of({self.ids().tolist()}, size={self.size})"
+
+
+def rows_in_chunk(dtype, row_shape):
+    """Returns how many rows of a table are read at one time, an int.
+
+    Args:
+      dtype: `np.dtype`, or what makes one.
+      row_shape: sequence of ints, the shape of a row.
+    """
+    # An id takes 8 bytes, whatever its row takes.
+    row_bytes = int(np.prod(row_shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    return max(1, CHUNK_BYTES // max(row_bytes, 8))
+
+
+def ids_of(index):
+    """Returns the ids of an index that `Rows.chunks` yields, an int64 array."""
+    return np.arange(index.start, index.stop) if isinstance(index, slice) else index
+
+
+def ids_at(rows, positions):
+    """Returns the ids that have these positions among the rows, the inverse of `Rows.position`.
+
+    Args:
+      rows: `Rows`.
+      positions: int64 array, each in [0, rows.count).
+
+    Returns:
+      int64 array of the same shape.
+
+    Example:
+      >>> ids_at(Rows.of([1, 2, 6], size=8), np.array([0, 2]))
+      array([1, 6])
+    """
+    starts, stops = np.array(rows.runs(), np.int64).T
+    firsts = np.cumsum(stops - starts) - (stops - starts)
+    run = np.searchsorted(firsts, positions, side="right") - 1
+    return starts[run] + positions - firsts[run]
 
 
 def _as_int(argument, value):

@@ -3,9 +3,9 @@
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from tf1_embed import raw_ops, train_ops
-from tf1_embed.partitioned_variables import full_name, partitions_of
-from tf1_embed.row_ops import is_ref
+from tf1_embed import raw_ops
+from tf1_embed.graph import train_ops
+from tf1_embed.graph.variables import full_name, is_ref, partitions_of
 
 
 class GrownTable:

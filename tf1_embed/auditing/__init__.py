@@ -9,10 +9,9 @@ from tf1_embed.auditing.findings import KINDS, Finding, finding
 from tf1_embed.auditing.frozen_part import FrozenPart
 from tf1_embed.auditing.lookups import find_lookups
 from tf1_embed.auditing.writes import find_writes, writing_operations
-from tf1_embed.gradients import check_variable
-from tf1_embed.partitioned_variables import rows_by_partition
+from tf1_embed.graph.train_ops import check_precision, operations_run_by, operations_under
+from tf1_embed.graph.variables import check_variable, rows_by_partition
 from tf1_embed.rows import Rows
-from tf1_embed.train_ops import check_precision, operations_run_by, operations_under
 
 __all__ = ["KINDS", "Finding", "audit", "audit_metagraph", "report"]
 

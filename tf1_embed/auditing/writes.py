@@ -5,7 +5,7 @@ import tensorflow.compat.v1 as tf
 from tf1_embed.auditing.evaluate import evaluate
 from tf1_embed.auditing.findings import finding
 from tf1_embed.auditing.frozen_part import NEAR, OWN, ZERO
-from tf1_embed.train_ops import operations_under
+from tf1_embed.graph.train_ops import operations_under
 
 _WRITING = ("Assign", "Apply", "Scatter")
 _BODIES = ("If", "Case", "While", "Call")

@@ -1,8 +1,8 @@
 """Appends rows to tables in a checkpoint, and to all that has a row for each of theirs."""
 
 from tf1_embed import initializers
+from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.growth import Growth, certificates_of
-from tf1_embed.checkpoint.reader import CheckpointReader
 from tf1_embed.checkpoint.rewrite import rewrite
 from tf1_embed.checkpoint.slots import (
     SAME_AS_TABLE,

@@ -6,13 +6,13 @@ import numbers
 import numpy as np
 
 from tf1_embed.certificates import Certificate
+from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.new_rows import OldRows, make_new_rows
 from tf1_embed.checkpoint.rewrite import Append, Change
 from tf1_embed.checkpoint.slots import variable_name
-from tf1_embed.checkpoint.stored_rows import StoredRows
-from tf1_embed.chunks import ids_of, rows_in_chunk
 from tf1_embed.fingerprints import Digest
 from tf1_embed.partitions import Partitions
+from tf1_embed.rows import ids_of, rows_in_chunk
 
 
 class Growth:

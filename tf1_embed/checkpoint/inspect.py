@@ -3,9 +3,8 @@
 import re
 from collections import namedtuple
 
-from tf1_embed.checkpoint.reader import CheckpointReader
-from tf1_embed.checkpoint.slots import find_slots, variable_name
-from tf1_embed.checkpoint.split_table import CHOSEN_ROWS, NEW_ROWS
+from tf1_embed.checkpoint.files.reader import CheckpointReader
+from tf1_embed.checkpoint.slots import CHOSEN_ROWS, NEW_ROWS, find_slots, variable_name
 
 # Names that tables have, and names that matrices have which are none.
 _OF_TABLES = re.compile(r"emb|lookup|factor|table|vector|entit|users?\b|items?\b|words?\b", re.I)

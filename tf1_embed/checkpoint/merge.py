@@ -1,22 +1,20 @@
 """Merges the frozen and the trainable rows of tables into one variable each."""
 
+from tf1_embed.checkpoint.files.reader import CheckpointReader
+from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.growth import Growth, certificates_of
-from tf1_embed.checkpoint.reader import CheckpointReader
 from tf1_embed.checkpoint.rewrite import rewrite
 from tf1_embed.checkpoint.slots import (
+    CHOSEN_ROWS,
+    NEW_ROWS,
     SAME_AS_TABLE,
     check_slot_values,
     find_slots,
     initial_value,
-    variable_name,
-)
-from tf1_embed.checkpoint.split_table import (
-    CHOSEN_ROWS,
-    NEW_ROWS,
     rename_slot,
     trainable_name,
+    variable_name,
 )
-from tf1_embed.checkpoint.stored_rows import StoredRows
 from tf1_embed.checkpoint.vocabulary_axis import table_axes
 from tf1_embed.vocabulary import IdMap, append_map
 

@@ -3,9 +3,8 @@
 from collections import namedtuple
 
 from tf1_embed.certificates import SUFFIX, encode_certificates
-from tf1_embed.checkpoint.index import num_values
-from tf1_embed.checkpoint.progress import Silence
-from tf1_embed.checkpoint.writer import CheckpointWriter
+from tf1_embed.checkpoint.files.index import num_values
+from tf1_embed.checkpoint.files.writer import CheckpointWriter
 
 
 class Append(namedtuple("Append", "source chunks note")):
@@ -60,6 +59,22 @@ class Written(namedtuple("Written", "name dtype old_shape new_shape num_bytes ch
     """
 
     __slots__ = ()
+
+
+class Silence:
+    """Takes the place of a progress bar, such as a `tqdm`."""
+
+    def __init__(self, num_bytes):
+        """Takes the number of bytes in all."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        pass
+
+    def update(self, num_bytes):
+        """Notes that so many more bytes are done."""
 
 
 def rewrite(reader, changes, out, force=False, dry_run=False, progress=None, certify=None):

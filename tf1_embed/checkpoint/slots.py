@@ -6,7 +6,10 @@ from collections import namedtuple
 
 import numpy as np
 
-from tf1_embed.checkpoint.reader import OBJECT_SUFFIX
+from tf1_embed.checkpoint.files.reader import OBJECT_SUFFIX
+
+# What follows a table's name in the name of the variable of its trainable rows.
+NEW_ROWS, CHOSEN_ROWS = "_new_rows", "_trainable_rows"
 
 # The initial values of the slot variables of TensorFlow's optimizers, by the last part of their
 # names: "table/Adam" and "table/Adam_1", or "m" and "v" in an object-based checkpoint.
@@ -189,6 +192,23 @@ def check_slot_values(slots, values):
 def variable_name(name):
     """Returns the name of the variable that a tensor of a checkpoint is the value of."""
     return name[: -len(OBJECT_SUFFIX)] if name.endswith(OBJECT_SUFFIX) else name
+
+
+def trainable_name(name, suffix=NEW_ROWS):
+    """Returns the name in a checkpoint of the trainable rows of the table of that name there."""
+    variable = variable_name(name)
+    return variable + suffix + name[len(variable) :]
+
+
+def rename_slot(slot, table):
+    """Returns the name of a slot variable once its variable is called `table`.
+
+    Both are of a checkpoint of names; in an object-based one, its graph names the slots.
+    """
+    end = f"{slot.table}/{slot.kind}"
+    # Else TensorFlow put a partition's name in it, see `find_slots`; one variable has none.
+    scope = slot.name[: -len(end)] if slot.name.endswith(end) else ""
+    return f"{scope}{table}/{slot.kind}"
 
 
 def _owner(stem, variables):

@@ -1,18 +1,18 @@
 """Splits tables into frozen and trainable rows, the inverse of a merge."""
 
-from tf1_embed.checkpoint.reader import CheckpointReader
+from tf1_embed.checkpoint.files.reader import CheckpointReader
+from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.rewrite import Change, rewrite
-from tf1_embed.checkpoint.slots import find_slots, variable_name
-from tf1_embed.checkpoint.split_table import (
+from tf1_embed.checkpoint.slots import (
     CHOSEN_ROWS,
     NEW_ROWS,
+    find_slots,
     rename_slot,
     trainable_name,
+    variable_name,
 )
-from tf1_embed.checkpoint.stored_rows import StoredRows
 from tf1_embed.checkpoint.vocabulary_axis import table_axes
-from tf1_embed.chunks import rows_in_chunk
-from tf1_embed.rows import Rows
+from tf1_embed.rows import Rows, rows_in_chunk
 
 
 def split_checkpoint(

@@ -4,15 +4,13 @@ import os
 from collections import namedtuple
 
 from tf1_embed.certificates import SUFFIX, read_certificates
-from tf1_embed.checkpoint.ahead import ahead
-from tf1_embed.checkpoint.progress import Silence
-from tf1_embed.checkpoint.reader import CheckpointReader
+from tf1_embed.checkpoint.files.ahead import ahead
+from tf1_embed.checkpoint.files.reader import CheckpointReader
+from tf1_embed.checkpoint.files.stored_rows import StoredRows
+from tf1_embed.checkpoint.rewrite import Silence
 from tf1_embed.checkpoint.slots import find_tables, variable_name
-from tf1_embed.checkpoint.stored_rows import StoredRows
-from tf1_embed.chunks import ids_of, rows_in_chunk
-from tf1_embed.fingerprints import fingerprint
-from tf1_embed.row_bits import changed_rows, largest_difference
-from tf1_embed.rows import Rows
+from tf1_embed.fingerprints import changed_rows, digest_of, largest_difference
+from tf1_embed.rows import Rows, ids_of, rows_in_chunk
 from tf1_embed.vocabulary import IdMap
 
 # Ids that are listed of rows that differ.
@@ -104,7 +102,7 @@ def _verify_certificates(certificates, new, tables, partition_strategy):
                 )
             rows = certificates[table].rows
             stored = StoredRows(reader, name, partition_strategy)
-            is_same = fingerprint(stored, rows) == certificates[table].digest
+            is_same = digest_of(stored, rows) == certificates[table].digest
             found = (0, (), 0.0) if is_same else (None, None, None)
             comparisons.append(Comparison(table, rows.count, *found))
         reader.check_rest()

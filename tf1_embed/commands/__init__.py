@@ -111,7 +111,7 @@ def verify(arguments):
 
 def plot(arguments):
     """`tf1-embed plot`."""
-    from tf1_embed.checkpoint.plot import plot_checkpoint
+    from tf1_embed.pictures.plot import plot_checkpoint
 
     names, reserved = None, options.reserved(arguments)
     if arguments.old_vocab is not None and arguments.new_vocab is None:

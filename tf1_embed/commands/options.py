@@ -50,7 +50,7 @@ def map_of_two(arguments, tables):
 
 def num_rows(checkpoint, tables):
     """Returns the number of rows that all of the tables have."""
-    from tf1_embed.checkpoint.reader import CheckpointReader
+    from tf1_embed.checkpoint.files.reader import CheckpointReader
     from tf1_embed.checkpoint.vocabulary_axis import table_axes
 
     with CheckpointReader(checkpoint) as reader:
@@ -81,7 +81,7 @@ def also(arguments):
     """Returns what else grows: as told, or as found and confirmed."""
     if arguments.also or arguments.only_tables:
         return arguments.also
-    from tf1_embed.checkpoint.reader import CheckpointReader
+    from tf1_embed.checkpoint.files.reader import CheckpointReader
     from tf1_embed.checkpoint.vocabulary_axis import find_also, table_axes
 
     with CheckpointReader(arguments.checkpoint) as reader:

@@ -9,7 +9,7 @@ Some programs write no LF after the floats.
 
 import numpy as np
 
-from tf1_embed.tokens import MAX_TOKEN_BYTES, Tokens
+from tf1_embed.vocabulary.tokens import MAX_TOKEN_BYTES, Tokens
 from tf1_embed.word_vectors.chunks import in_chunks
 from tf1_embed.word_vectors.header import parse_header
 

@@ -10,7 +10,7 @@ a token at its first space.
 
 import numpy as np
 
-from tf1_embed.tokens import MAX_TOKEN_BYTES, Tokens, read_lines
+from tf1_embed.vocabulary.tokens import MAX_TOKEN_BYTES, Tokens, read_lines
 from tf1_embed.word_vectors.chunks import in_chunks
 from tf1_embed.word_vectors.header import MAX_DIM, parse_header
 

@@ -6,16 +6,14 @@ import numpy as np
 
 from tf1_embed.checkpoint.delta.file import Delta, NewRows, check_output, write_delta
 from tf1_embed.checkpoint.delta.rows import check_fits, find_axis, fingerprints, ids_after, slots_of
-from tf1_embed.checkpoint.index import num_values
-from tf1_embed.checkpoint.progress import Silence
-from tf1_embed.checkpoint.reader import CheckpointReader
-from tf1_embed.checkpoint.rewrite import Written
+from tf1_embed.checkpoint.files.index import num_values
+from tf1_embed.checkpoint.files.reader import CheckpointReader
+from tf1_embed.checkpoint.files.stored_rows import StoredRows
+from tf1_embed.checkpoint.rewrite import Silence, Written
 from tf1_embed.checkpoint.slots import variable_name
-from tf1_embed.checkpoint.stored_rows import StoredRows
 from tf1_embed.checkpoint.verify import verify_checkpoint
 from tf1_embed.checkpoint.vocabulary_axis import also_axes, table_axes
-from tf1_embed.chunks import ids_of, rows_in_chunk
-from tf1_embed.rows import Rows
+from tf1_embed.rows import Rows, ids_of, rows_in_chunk
 from tf1_embed.vocabulary import NONE_RESERVED, IdMap, append_map
 
 

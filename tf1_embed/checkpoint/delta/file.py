@@ -8,9 +8,9 @@ from collections import namedtuple
 
 import tensorflow.compat.v1 as tf
 
-from tf1_embed.checkpoint.reader import CheckpointReader
-from tf1_embed.checkpoint.writer import CheckpointWriter
-from tf1_embed.fingerprints import fingerprint
+from tf1_embed.checkpoint.files.reader import CheckpointReader
+from tf1_embed.checkpoint.files.writer import CheckpointWriter
+from tf1_embed.fingerprints import digest_of
 from tf1_embed.new_file import new_file
 from tf1_embed.rows import Rows
 from tf1_embed.version import __version__
@@ -154,10 +154,10 @@ def _as_json(new):
         "axis": new.axis,
         "base_sha256": new.base_digest,
         "grown_sha256": new.grown_digest,
-        "new_sha256": fingerprint(new.values),
+        "new_sha256": digest_of(new.values),
         "rows": new.rows.runs(),
         "size": new.rows.size,
-        "slots": {name: fingerprint(values) for name, values in new.slots.items()},
+        "slots": {name: digest_of(values) for name, values in new.slots.items()},
     }
 
 
@@ -193,7 +193,7 @@ def _read_table(reader, name, fields):
                 f"{'unknown' if dtype is None else dtype.name} of shape {list(shape)}"
             )
         arrays[tensor] = reader.rows(tensor, 0, shape[0])
-        if fingerprint(arrays[tensor]) != expected:
+        if digest_of(arrays[tensor]) != expected:
             raise fields.invalid(f"the new rows of {tensor!r} have another SHA-256 than it says")
     return NewRows(axis, rows, base, grown, arrays.pop(name), arrays)
 

@@ -3,13 +3,12 @@
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.growth import Growth
 from tf1_embed.checkpoint.slots import find_slots, variable_name
-from tf1_embed.checkpoint.stored_rows import StoredRows
 from tf1_embed.checkpoint.vocabulary_axis import VocabularyAxis
-from tf1_embed.chunks import rows_in_chunk
 from tf1_embed.fingerprints import Digest
-from tf1_embed.rows import Rows
+from tf1_embed.rows import Rows, rows_in_chunk
 from tf1_embed.vocabulary import IdMap
 
 

@@ -1,0 +1,1 @@
+"""The format of TensorFlow's checkpoints, read and written without TensorFlow."""

@@ -1,0 +1,62 @@
+"""The rows of a table in a checkpoint, by their ids."""
+
+import numpy as np
+
+from tf1_embed.partitions import STRATEGIES, Partitions
+from tf1_embed.rows import ids_of
+
+
+class StoredRows:
+    """A table in a checkpoint, indexed by ids as an array is, whatever its partitions.
+
+    Attributes:
+      reader: `CheckpointReader`.
+      name: string, the tensor's name.
+      partitions: `Partitions`.
+      shape: tuple of ints.
+      dtype: `np.dtype`.
+    """
+
+    def __init__(self, reader, name, partition_strategy=None):
+        """Finds the partitions; reads no rows.
+
+        Args:
+          reader: `CheckpointReader`.
+          name: string, the tensor's name.
+          partition_strategy: "mod" or "div", how lookups send ids to its partitions, if it has
+            more than one.
+
+        Raises:
+          ValueError: if it has, and the strategy is not given, or its partitions are not those that
+            lookups expect; if the strategy is neither.
+        """
+        self.reader, self.name = reader, name
+        self.partitions = _partitions(reader, name, partition_strategy)
+        self.shape = reader.shape(name)
+        self.dtype = np.dtype(reader.dtype(name).as_numpy_dtype)
+
+    def __getitem__(self, index):
+        """Reads the rows of an int array of ids, or of a slice of them."""
+        return self.reader.take(self.name, self.partitions.places(ids_of(index)))
+
+
+def _partitions(reader, name, partition_strategy):
+    if partition_strategy not in (None, *STRATEGIES):
+        raise ValueError(f"`partition_strategy` must be mod or div, got {partition_strategy!r}")
+    sizes = reader.partitions(name)
+    partitions = Partitions(tuple(sizes), partition_strategy)
+    if len(sizes) == 1:
+        return partitions
+    if partition_strategy is None:
+        raise ValueError(
+            f"{name!r} has {len(sizes)} partitions. Say how its lookups send ids to them: "
+            f"`partition_strategy` (--partition-strategy) mod, the default of "
+            f"tf.nn.embedding_lookup, or div, as feature columns do"
+        )
+    if not partitions.is_even:
+        even = Partitions.even(sum(sizes), len(sizes), None).sizes
+        raise ValueError(
+            f"{name!r} has partitions of {list(sizes)} rows, but lookups expect {list(even)}, so "
+            f"which id is where is not known"
+        )
+    return partitions

@@ -1,0 +1,279 @@
+"""Where the old rows come from: a checkpoint, an array, a `.npy` file, a variable.
+
+Each source knows its shape and dtype while the graph is built, and adds the operations that bring
+the values in when the variable is initialised. The values never enter the GraphDef, and memory
+holds them once.
+"""
+
+import os
+import zipfile
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from tf1_embed import raw_ops
+from tf1_embed.checkpoint.files.find import data_loss, find_checkpoint, nearest_first
+from tf1_embed.graph.variables import is_ref
+
+# Bytes of an array that are on their way into a variable at one time.
+CHUNK_BYTES = 16 << 20
+
+
+class CheckpointRows:
+    """The rows of one tensor of a checkpoint, TF1 or TF2 object-based, whole or partitioned.
+
+    Attributes:
+      shape: tuple of ints.
+      dtype: `tf.DType`.
+    """
+
+    def __init__(self, checkpoint, name):
+        """Finds the tensor; reads no values.
+
+        Args:
+          checkpoint: string, a checkpoint prefix, or a folder, whose latest checkpoint is taken.
+          name: string, the variable's name, or the tensor's own name in the checkpoint.
+
+        Raises:
+          FileNotFoundError: if there is no such checkpoint.
+          KeyError: if it holds no such variable; the error lists those that it holds.
+          tf.errors.DataLossError: if it is truncated or damaged. A flipped byte among the values
+            is found by TensorFlow's checksum when the variable is initialised.
+        """
+        self.prefix = find_checkpoint(checkpoint)
+        shapes, dtypes = _read_index(self.prefix)
+        _check_data_files(self.prefix, shapes, dtypes)
+        candidates = (name, f"{name}/.ATTRIBUTES/VARIABLE_VALUE")
+        self.tensor_name = next((each for each in candidates if each in shapes), None)
+        if self.tensor_name is None:
+            raise KeyError(
+                f"checkpoint {self.prefix} holds no variable {name!r}; it holds "
+                f"{nearest_first(name, shapes)}"
+            )
+        self.shape = tuple(shapes[self.tensor_name])
+        self.dtype = dtypes[self.tensor_name]
+
+    def value(self):
+        """Returns the rows as a `tf.Tensor`, read when the variable is initialised."""
+        # Only the CPU reads checkpoints.
+        with tf.device("/cpu:0"):
+            (value,) = raw_ops.RestoreV2(
+                prefix=self.prefix,
+                tensor_names=[self.tensor_name],
+                shape_and_slices=[""],
+                dtypes=[self.dtype],
+                name="old_rows_from_checkpoint",
+            )
+        value.set_shape(self.shape)
+        return value
+
+
+class ArrayRows:
+    """The rows of a NumPy array, memory-mapped or not, or of a `.npy` file.
+
+    The array is read when the variable is initialised, chunk by chunk, and copied: what becomes of
+    the array later does not touch the variable.
+
+    Attributes:
+      shape: tuple of ints.
+      dtype: `tf.DType`.
+    """
+
+    def __init__(self, values):
+        """Takes an array, or opens the `.npy` file at the path `values`; reads no values.
+
+        Raises:
+          FileNotFoundError: if there is no such file.
+          ValueError: if the file is no `.npy` file, is truncated, or holds Python objects.
+        """
+        self._path = None
+        if isinstance(values, (str, os.PathLike)):
+            self._path = os.fspath(values)
+            values = _open_npy(self._path)
+        self._values = np.asanyarray(values)
+        self.shape = self._values.shape
+        self.dtype = _as_dtype(self._values.dtype)
+
+    def value(self):
+        """Returns the rows as a `tf.Tensor`, read when the variable is initialised.
+
+        An initial value made in one piece by a Python function would lie in memory twice, since
+        `Assign` cannot take over a buffer of NumPy's. So the pieces are written into a temporary
+        variable, whose buffer `Assign` does take over.
+        """
+        if not self._values.size:
+            return tf.zeros(self.shape, self.dtype)
+        num_rows = self.shape[0]
+        row_bytes = self._values.nbytes // num_rows
+        # Enough for a few dozen chunks at least, so that the graph stays small.
+        chunk_rows = max(1, CHUNK_BYTES // row_bytes, num_rows // 256)
+        read = self._chunk_reader(chunk_rows)
+        with tf.device("/cpu:0"), tf.name_scope("old_rows_from_array") as scope:
+            buffer = raw_ops.TemporaryVariable(shape=self.shape, dtype=self.dtype, var_name=scope)
+            previous = []
+            for start in range(0, num_rows, chunk_rows):
+                stop = min(start + chunk_rows, num_rows)
+                bounds = tf.constant([start, stop], tf.int64)
+                # The reading alone waits for the chunk before: TensorFlow 1.13 and 1.14 walk every
+                # path through an initial value, and a second one a chunk would double their number.
+                with tf.control_dependencies(previous):
+                    chunk = _numpy_function(read, [bounds], self.dtype)
+                chunk.set_shape((stop - start,) + self.shape[1:])
+                written = raw_ops.StridedSliceAssign(
+                    ref=buffer, begin=[start], end=[stop], strides=[1], value=chunk
+                )
+                previous = [written.op]
+            with tf.control_dependencies(previous):
+                return raw_ops.DestroyTemporaryVariable(ref=buffer, var_name=scope)
+
+    def _chunk_reader(self, chunk_rows):
+        source, path = self._values, self._path
+        dtype = self.dtype.as_numpy_dtype
+
+        def read(bounds):
+            start, stop = bounds
+            rows = source[start:stop]
+            if path is not None:
+                # Read, not mapped: mapped pages would count as memory of this process.
+                offset = source.offset + start * rows.nbytes // (stop - start)
+                with open(path, "rb") as file:
+                    file.seek(offset)
+                    flat = np.fromfile(file, source.dtype, rows.size)
+                if flat.size != rows.size:
+                    raise ValueError(
+                        f"{path} was cut short while it was read; expected {source.shape}"
+                    )
+                rows = flat.reshape(rows.shape)
+            return np.array(rows, dtype, order="C")
+
+        return read
+
+
+class VariableRows:
+    """The rows of a variable: its value, or its initial value if it has none yet.
+
+    Attributes:
+      shape: tuple of ints.
+      dtype: `tf.DType`.
+    """
+
+    def __init__(self, variable):
+        """Takes a `tf.Variable` of known shape."""
+        self._variable = variable
+        self.shape = tuple(variable.shape.as_list())
+        self.dtype = variable.dtype.base_dtype
+
+    def value(self):
+        """Returns the rows as a `tf.Tensor`, read when the new variable is initialised."""
+        variable = self._variable
+        return tf.cond(
+            tf.is_variable_initialized(variable),
+            lambda: read_variable(variable),
+            lambda: tf.identity(variable.initial_value),
+        )
+
+
+def is_tensor(value):
+    """Tells a tensor or a variable from an array, as `tf.is_tensor`, which TF 1.13 lacks."""
+    return isinstance(value, tf.Tensor) or hasattr(value, "initial_value")
+
+
+def read_variable(variable):
+    """Reads a variable for the initial value of another, as it stands at that point of the graph.
+
+    Where a ref variable occurs in an initial value, TensorFlow puts a second evaluation of the
+    variable's own initial value in its place, which would hold the old table in memory twice. It
+    finds the variable by its name; an alias has another.
+    """
+    if not is_ref(variable):
+        return variable.read_value()
+    with tf.device(variable.device):
+        alias = raw_ops.VariableV2(
+            shape=variable.shape,
+            dtype=variable.dtype.base_dtype,
+            shared_name=variable.op.name,
+            name=f"{os.path.basename(variable.op.name)}_alias",
+        )
+    return tf.identity(alias)
+
+
+def checkpoint_shapes(prefix):
+    """Returns a dict from the name of each tensor of a checkpoint to its shape.
+
+    Raises:
+      tf.errors.DataLossError: if the checkpoint's index is damaged.
+    """
+    return _read_index(prefix)[0]
+
+
+def _read_index(prefix):
+    """Returns two dicts of what the checkpoint holds: name to shape, name to `tf.DType`."""
+    try:
+        # Not load_checkpoint, to which a prefix that ends in a slash is a folder.
+        reader = tf.train.NewCheckpointReader(prefix)
+        dtypes = reader.get_variable_to_dtype_map()
+        return reader.get_variable_to_shape_map(), {n: tf.as_dtype(t) for n, t in dtypes.items()}
+    except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
+        # TF 2 turns some of its own errors into Python's, such as OutOfRange into IndexError.
+        raise data_loss(prefix, getattr(error, "message", error)) from error
+
+
+def _check_data_files(prefix, shapes, dtypes):
+    """Finds missing and truncated data files, which TensorFlow meets only when it reads them."""
+    # Through tf.gfile, for checkpoints that are not on a local disk; not by its Glob, to which a
+    # prefix with brackets is a pattern.
+    folder, base = os.path.split(prefix)
+    files = [
+        file for file in tf.gfile.ListDirectory(folder or ".") if file.startswith(f"{base}.data-")
+    ]
+    present = sum(tf.gfile.Stat(os.path.join(folder, file)).length for file in files)
+    needed = sum(
+        int(np.prod(shape, dtype=np.int64)) * dtypes[name].size
+        for name, shape in shapes.items()
+        if dtypes[name] != tf.string
+    )
+    if present < needed:
+        raise data_loss(
+            prefix,
+            f"its variables need {needed} bytes, its {len(files)} data files have {present}; one "
+            f"is missing or truncated",
+        )
+
+
+def _open_npy(path):
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"`old_rows` must be an array or the path of a .npy file; no file at {path!r}"
+        )
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"`old_rows`: {path!r} cannot be read as a .npy file: {error}") from error
+    if not isinstance(values, np.memmap):
+        raise ValueError(f"`old_rows`: {path!r} must be a .npy file of one array, got an archive")
+    if not values.flags.c_contiguous:
+        raise ValueError(
+            f"`old_rows`: {path!r} is stored column by column; save it again with "
+            f"np.save(path, np.ascontiguousarray(array))"
+        )
+    return values
+
+
+def _as_dtype(dtype):
+    try:
+        if dtype.hasobject:
+            # To TensorFlow objects are strings.
+            raise TypeError
+        return tf.as_dtype(dtype.newbyteorder("="))
+    except TypeError:
+        raise TypeError(f"`old_rows` must be floats of a TensorFlow dtype, got {dtype}") from None
+
+
+def _numpy_function(function, inputs, dtype):
+    # tf.py_func is all that 1.13 has; where its successor exists, it warns.
+    call = getattr(tf, "numpy_function", tf.py_func)
+    if dtype != tf.bfloat16:
+        return call(function, inputs, dtype)
+    # 1.13 and 1.14 take no bfloat16 from Python, but they take its bits.
+    bits = call(lambda *inputs: function(*inputs).view(np.uint16), inputs, tf.uint16)
+    return tf.bitcast(bits, dtype)

@@ -1,0 +1,135 @@
+"""Pictures as files: PNG, SVG, and a page of several that needs no other file."""
+
+import html
+import io
+import os
+import re
+import string
+
+import matplotlib
+
+from tf1_embed.new_file import new_file
+from tf1_embed.pictures.style import ON_DARK, printable, style
+
+_PAGE = string.Template(
+    """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$heading</title>
+<style>
+:root { color-scheme: light dark; --paper: #ffffff; --ink: #1d2126; }
+@media (prefers-color-scheme: dark) { :root { --paper: #14171b; --ink: #e8eaed; } }
+body { margin: 0 auto; max-width: 60rem; padding: 2rem 1.25rem 4rem; background: var(--paper);
+  color: var(--ink); font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
+h1 { font-size: 1.8rem; line-height: 1.2; overflow-wrap: anywhere; }
+h2 { font-size: 1.3rem; margin: 3rem 0 .5rem; }
+svg { display: block; width: 100%; height: auto; }
+</style>
+
+<h1>$heading</h1>
+$sections
+</html>
+"""
+)
+
+
+def save(figure, path, force=False):
+    """Writes a picture, whole or not at all. Equal pictures are equal files.
+
+    SVG has the colours of its reader's scheme, light or dark, as far as its reader knows of it; PNG
+    has light paper.
+
+    Args:
+      figure: `matplotlib.figure.Figure`.
+      path: string, a file on a local disk that ends in .png or .svg.
+      force: bool, whether a file at `path` is replaced.
+
+    Raises:
+      FileExistsError: if there is a file at `path`, without `force`.
+      FileNotFoundError: if there is no folder for it.
+      ValueError: if `path` ends otherwise.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix == ".svg":
+        picture = as_svg(figure, os.path.splitext(os.path.basename(path))[0]).encode()
+    elif suffix == ".png":
+        file = io.BytesIO()
+        with style():
+            figure.savefig(file, format="png", dpi=160, metadata={"Software": None})
+        picture = file.getvalue()
+    else:
+        raise ValueError(f"`path` must end in .png or .svg, got {path!r}")
+    with new_file(path, force) as file:
+        file.write(picture)
+
+
+def write_page(path, figures, heading="A table grew", force=False):
+    """Writes pictures as one HTML page that needs no other file, for light and for dark.
+
+    Args:
+      path: string, on a local disk.
+      figures: dict from title to `matplotlib.figure.Figure`.
+      heading: string, what the page is called.
+      force: bool, whether a file at `path` is replaced.
+
+    Raises:
+      FileExistsError: if there is a file at `path`, without `force`.
+      FileNotFoundError: if there is no folder for it.
+      ValueError: if there are no figures.
+    """
+    if not figures:
+        raise ValueError("`figures` must be one or more, got none")
+    sections = "\n".join(
+        f"<h2>{html.escape(printable(title))}</h2>\n{as_svg(figure, title)}"
+        for title, figure in figures.items()
+    )
+    page = _PAGE.substitute(heading=html.escape(printable(heading)), sections=sections)
+    with new_file(path, force) as file:
+        file.write(page.encode())
+
+
+def as_svg(figure, label):
+    """Returns a picture as an SVG element, to be a file or to be put into a page.
+
+    Args:
+      figure: `matplotlib.figure.Figure`.
+      label: string, what those are told who do not see it; other than that of every other picture
+        of the same page.
+
+    Returns:
+      string.
+
+    Example:
+      >>> from tf1_embed.plots import training_curve
+      >>> figure = training_curve({"loss": ([1, 2], [0.5, 0.4])})
+      >>> as_svg(figure, "Loss")[:36]
+      '<svg role="img" aria-label="Loss" xm'
+    """
+    file, label = io.BytesIO(), printable(label)
+    # Text stays text; ids within the picture depend on nothing but the label.
+    with style(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": label}):
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    svg = file.getvalue().decode()
+    svg = svg[svg.index("<svg") :]
+    label = html.escape(label, quote=True)
+    svg = svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    # The same in every picture of a page.
+    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
+    # Programs that know no style sheets see the light colours, which are each element's own.
+    return svg.replace("<defs>", f"<style>{_DARK}</style>\n <defs>", 1)
+
+
+def _dark_colours():
+    rules = "".join(
+        f'svg [style*="{what}: {light}"] {{ {what}: {dark} !important }} '
+        for light, dark in ON_DARK.items()
+        for what in ("fill", "stroke")
+    )
+    return (
+        'svg text { font-family: system-ui, -apple-system, "Segoe UI", sans-serif !important } '
+        f"@media (prefers-color-scheme: dark) {{ {rules}}}"
+    )
+
+
+_DARK = _dark_colours()

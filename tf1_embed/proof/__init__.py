@@ -1,0 +1,1 @@
+"""Proof that frozen rows did not change, bit for bit."""

@@ -1,0 +1,209 @@
+"""The bits of one variable's frozen rows: kept at the start, compared later."""
+
+import tempfile
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from tf1_embed.certificates import Certificate
+from tf1_embed.checkpoint.files.find import find_checkpoint
+from tf1_embed.checkpoint.files.reader import CheckpointReader
+from tf1_embed.checkpoint.files.stored_rows import StoredRows
+from tf1_embed.fingerprints import (
+    Digest,
+    as_bytes,
+    check_rows,
+    largest_difference,
+)
+from tf1_embed.graph.live_rows import LiveRows
+from tf1_embed.proof.fingerprint import fingerprint_checkpoint
+from tf1_embed.proof.summaries import record_changed_rows
+from tf1_embed.rows import ids_of, rows_in_chunk
+
+# How many of the rows that changed are named.
+_NUM_NAMED = 10
+
+
+class FrozenRowsChanged(Exception):
+    """Rows that were to stay have changed.
+
+    Attributes:
+      variable: string, the full name of the variable.
+      ids: list of ints, the first rows that changed, at most 10; None where it cannot be told.
+      count: int, how many rows changed; None where it cannot be told.
+      largest_difference: float, between a number before and after. 0.0 if they all compare equal
+        and only bits differ, as in the sign of a zero or the payload of a NaN; infinite if a number
+        became a NaN; None where it cannot be told.
+      step: int, the global step at which it was noticed; None where there is none.
+    """
+
+    def __init__(self, message, variable, change=None, step=None):
+        super().__init__(message)
+        self.variable = variable
+        self.ids, self.count, self.largest_difference = change or (None, None, None)
+        self.step = step
+
+
+class FrozenBits:
+    """The frozen rows of one variable in a session.
+
+    The bits of before lie in a temporary file: in memory they would be a second table, and a digest
+    alone would tell that something changed, but not which rows did, nor how far.
+
+    Attributes:
+      name: string, the full name of the variable.
+      rows: `Rows`, those that are frozen.
+    """
+
+    def __init__(self, variable, rows, partition_strategy=None):
+        """Makes the operations that read the rows."""
+        self._live = LiveRows(variable, partition_strategy)
+        self.name, self.rows = self._live.name, rows
+        check_rows(f"variable {self.name}", self._live.shape, self._live.dtype, rows)
+        self._global_step = tf.train.get_global_step(self._live.graph)
+        self._expected = None
+        self._digest = None
+        self._file = None
+
+    def expect_certificate(self, certificates, path):
+        """Sets what the rows have to be at the start: what one of the certificates says."""
+        if self.name not in certificates:
+            names = ", ".join(repr(each) for each in sorted(certificates))
+            raise KeyError(f"{path!r} has no certificate of {self.name!r}; it has {names}")
+        expected, own = certificates[self.name], self._certificate(None, None)
+        for field in ("dtype", "row_shape"):
+            if getattr(expected, field) != getattr(own, field):
+                raise ValueError(
+                    f"`expected`: by {path!r} {self.name!r} has {field} "
+                    f"{getattr(expected, field)!r}, the variable has {getattr(own, field)!r}"
+                )
+        # The table may have grown since, and its size with it.
+        if expected.rows.runs() != own.rows.runs():
+            raise ValueError(
+                f"`expected`: {path!r} is a certificate of other rows of {self.name!r} than are "
+                f"frozen: {expected.rows}, not {own.rows}"
+            )
+        self._expected = expected
+
+    def expect_checkpoint(self, checkpoint):
+        """Sets what the rows have to be at the start: what they are in a checkpoint."""
+        base = find_checkpoint(checkpoint)
+        digest = fingerprint_checkpoint(base, self.name, self.rows, self._live.partition_strategy)
+        self._expected = self._certificate(digest, base)
+
+    def start(self, session, folder=None):
+        """Compares the rows with what was expected, and keeps their bits."""
+        file = tempfile.TemporaryFile(dir=folder)
+        self._digest = self.compare_with_expected(session, file)
+        self._file = file
+
+    def compare_with_expected(self, session, file=None):
+        """Compares the rows with what was expected.
+
+        Args:
+          session: `tf.Session`.
+          file: a file to write their bits to.
+
+        Returns:
+          string, their fingerprint.
+
+        Raises:
+          FrozenRowsChanged: if it is not the one that was expected.
+        """
+        in_making = Digest(self._live.dtype, (self.rows.count,) + self._live.shape[1:])
+        for index in self._chunks():
+            values = self._live.read(session, index)
+            in_making.update(values)
+            if file is not None:
+                file.write(as_bytes(values))
+        digest, expected = in_making.hexdigest(), self._expected
+        if expected is not None and digest != expected.digest:
+            self._report(session, self._change_since(expected.base, session))
+        record_changed_rows(session, self._live.graph, self.name, 0)
+        return digest
+
+    def check(self, session):
+        """Compares the rows with the bits that were kept.
+
+        Raises:
+          FrozenRowsChanged: if a bit differs.
+          ValueError: if there are none.
+        """
+        if self._file is None:
+            raise ValueError("call start(session) first, which takes the bits to compare with")
+        self._file.seek(0)
+        change = self._find_change(
+            session, lambda _, size: np.frombuffer(self._file.read(size), np.uint8)
+        )
+        if change is not None:
+            self._report(session, change)
+        record_changed_rows(session, self._live.graph, self.name, 0)
+
+    def certificate(self):
+        """Returns the `Certificate` of the bits that were kept."""
+        if self._file is None:
+            raise ValueError("call start(session) first, which takes the bits to certify")
+        return self._certificate(self._digest, self._expected and self._expected.base)
+
+    def _certificate(self, digest, base):
+        live = self._live
+        return Certificate(self.name, self.rows, live.dtype.name, live.shape[1:], digest, base)
+
+    def _chunks(self):
+        return self.rows.chunks(rows_in_chunk(self._live.dtype, self._live.shape[1:]))
+
+    def _change_since(self, checkpoint, session):
+        """Returns what `_find_change` does; None, too, if the checkpoint is gone."""
+        if checkpoint is None or not tf.gfile.Exists(f"{checkpoint}.index"):
+            return None
+        with CheckpointReader(checkpoint) as reader:
+            old = StoredRows(reader, reader.find(self.name), self._live.partition_strategy)
+            return self._find_change(session, lambda index, _: as_bytes(old[index]))
+
+    def _find_change(self, session, read_old):
+        """Returns (first ids, count, largest difference) of the rows that changed, or None.
+
+        Args:
+          session: `tf.Session`.
+          read_old: function of the index of a chunk and of its size in bytes that returns the bytes
+            from before.
+        """
+        ids, count, largest = [], 0, 0.0
+        for index in self._chunks():
+            new = self._live.read(session, index)
+            old_bytes, new_bytes = read_old(index, new.nbytes), as_bytes(new)
+            if np.array_equal(old_bytes, new_bytes):
+                continue
+            changed = (old_bytes != new_bytes).reshape(len(new), -1).any(axis=1)
+            old = old_bytes.view(new.dtype).reshape(new.shape)
+            ids += ids_of(index)[changed][: _NUM_NAMED - len(ids)].tolist()
+            count += int(changed.sum())
+            largest = max(largest, largest_difference(old[changed], new[changed]))
+        return (ids, count, largest) if count else None
+
+    def _report(self, session, change):
+        """Raises FrozenRowsChanged."""
+        step = None if self._global_step is None else int(session.run(self._global_step))
+        at_step = "" if step is None else f", at step {step}"
+        if change is None:
+            message = (
+                f"the frozen rows of {self.name!r} are not those that were expected{at_step}; "
+                f"which ones differ cannot be told without the checkpoint that the certificate is "
+                f"of"
+            )
+        else:
+            ids, count, largest = change
+            record_changed_rows(session, self._live.graph, self.name, count)
+            more = f" and {count - len(ids)} more" if count > len(ids) else ""
+            far = f"by at most {largest:g}" if largest else "only in bits that compare as equal"
+            message = (
+                f"{count} of {self.rows.count} frozen rows of {self.name!r} changed {far}{at_step}"
+                f": {', '.join(str(each) for each in ids)}{more}"
+            )
+        raise FrozenRowsChanged(
+            f"{message}. Restore them from the checkpoint of before, and train by a GrownTable or "
+            f"under TrainableRowsOptimizer, which leave them as they are",
+            self.name,
+            change,
+            step,
+        )

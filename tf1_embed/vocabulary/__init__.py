@@ -1,0 +1,22 @@
+"""Vocabularies: files of tokens, and which old row each row of a grown table has."""
+
+from tf1_embed.vocabulary.files import read_vocabulary, write_vocabulary
+from tf1_embed.vocabulary.id_map import (
+    NONE_RESERVED,
+    IdMap,
+    Reserved,
+    append_map,
+    id_map,
+    parse_reserved,
+)
+
+__all__ = [
+    "NONE_RESERVED",
+    "IdMap",
+    "Reserved",
+    "append_map",
+    "id_map",
+    "parse_reserved",
+    "read_vocabulary",
+    "write_vocabulary",
+]

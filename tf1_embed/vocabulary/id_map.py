@@ -1,0 +1,220 @@
+"""Which old row each row of a grown table has, when the ids follow the tokens.
+
+Rows that stand for no token (padding, ids out of the vocabulary) are reserved, at the table's
+beginning or its end.
+"""
+
+import collections
+import itertools
+import re
+import reprlib
+
+import numpy as np
+
+from tf1_embed.rows import Rows
+
+Reserved = collections.namedtuple("Reserved", ["first", "last"])
+Reserved.__doc__ = """How many rows at a table's beginning and at its end stand for no token."""
+
+NONE_RESERVED = Reserved(first=0, last=0)
+
+# The most tokens that an error names.
+_TOKENS_NAMED = 5
+
+
+class IdMap:
+    """The origin of each row of a grown table: it is new, or has an old row's id.
+
+    Attributes:
+      new_rows: `Rows` of the grown table, those that are new; `~new_rows` are the old ones.
+      num_rows: int, the number of rows of the grown table.
+      num_old_rows: int, the number of rows of the old table.
+      appends: bool, whether all old rows keep their ids and the new ones follow them.
+
+    Example:
+      >>> ids = IdMap(Rows.range(1, 3, size=5), num_old_rows=3)
+      >>> ids.old_ids([0, 1, 2, 3, 4])
+      array([ 0, -1, -1,  1,  2])
+    """
+
+    def __init__(self, new_rows, num_old_rows, order=None):
+        """Takes where the new rows are, and which old ones the others are.
+
+        Args:
+          new_rows: `Rows` of the grown table.
+          num_old_rows: int.
+          order: int64 array of shape [number of rows that are not new], the old id of each;
+            default: 0, 1, 2 and so on.
+        """
+        self.new_rows, self.num_old_rows = new_rows, num_old_rows
+        self.num_rows = new_rows.size
+        self._kept_rows = ~new_rows
+        in_order = order is None or np.array_equal(order, np.arange(num_old_rows))
+        self._order = None if in_order else order
+        self.appends = in_order and self._kept_rows.runs() == [[0, num_old_rows]]
+
+    def old_ids(self, ids):
+        """Returns the old id of each row of the grown table, -1 of one that is new.
+
+        Args:
+          ids: ints of shape [m], each in [0, num_rows).
+
+        Returns:
+          int64 array of shape [m].
+        """
+        ids = np.asarray(ids, np.int64)
+        old_ids = np.full(ids.shape, -1)
+        is_old = self._kept_rows.contains(ids)
+        kept = self._kept_rows.position(ids[is_old])
+        old_ids[is_old] = kept if self._order is None else self._order[kept]
+        return old_ids
+
+
+def parse_reserved(text):
+    """Parses reserved rows as the command line has them.
+
+    Args:
+      text: string, "first:N", "last:N", or both with a comma between them.
+
+    Returns:
+      `Reserved`.
+
+    Raises:
+      ValueError: if the text is anything else.
+
+    Example:
+      >>> parse_reserved("first:1,last:2")
+      Reserved(first=1, last=2)
+    """
+    # [0-9], as \d is any digit of Unicode; a table has fewer than 10**18 rows.
+    parts = [re.match(r"(first|last):([0-9]{1,18})\Z", part) for part in text.split(",")]
+    counts = {part.group(1): int(part.group(2)) for part in parts if part}
+    if len(counts) < len(parts):
+        raise ValueError(
+            f"reserved rows must be first:N, last:N or first:N,last:N, such as first:1; got "
+            f"{text!r}"
+        )
+    return NONE_RESERVED._replace(**counts)
+
+
+def append_map(num_old_rows, num_new_rows, reserved=NONE_RESERVED):
+    """Maps a table to one with new rows after all tokens, before the reserved rows at the end.
+
+    Args:
+      num_old_rows: int, the number of rows of the old table.
+      num_new_rows: int, the number of rows to add.
+      reserved: `Reserved`, or (first, last): rows of the old table that stand for no token.
+
+    Returns:
+      `IdMap`.
+
+    Raises:
+      ValueError: if `num_new_rows` is not positive, or more rows are reserved than there are.
+
+    Example:
+      >>> append_map(4, 2, Reserved(first=0, last=1)).old_ids(range(6))
+      array([ 0,  1,  2, -1, -1,  3])
+    """
+    if num_new_rows < 1:
+        raise ValueError(f"`num_new_rows` (--rows) must be positive, got {num_new_rows}")
+    first, last = _check_reserved(reserved)
+    if first + last > num_old_rows:
+        raise ValueError(
+            f"`reserved` must be at most the table's {num_old_rows} rows, got {first} at its "
+            f"beginning and {last} at its end"
+        )
+    stop = num_old_rows - last + num_new_rows
+    return IdMap(
+        Rows.range(num_old_rows - last, stop, size=num_old_rows + num_new_rows), num_old_rows
+    )
+
+
+def id_map(old_tokens, new_tokens, num_old_rows=None, reserved=NONE_RESERVED, drop_missing=False):
+    """Maps a table to one whose rows follow a new vocabulary, in any order; tokens keep their rows.
+
+        old_tokens       a b c          ids 1 2 3 of 5 rows, reserved first 1 (padding), last 1
+        new_tokens     c x a b          ids 1 2 3 4 of 6 rows
+        old_ids      0 3 -1 1 2 4
+
+    Args:
+      old_tokens: list of strings, the vocabulary that the table was trained with.
+      new_tokens: list of strings, the vocabulary of the grown table.
+      num_old_rows: int, the number of rows of the old table, to be checked; default: what the
+        vocabulary and `reserved` make.
+      reserved: `Reserved`, or (first, last): rows that stand for no token. The first ones keep
+        their ids; the last ones stay last, so that theirs grow.
+      drop_missing: bool, whether tokens that the new vocabulary lacks lose their rows; default:
+        they are an error.
+
+    Returns:
+      `IdMap`.
+
+    Raises:
+      ValueError: if a vocabulary has a token twice; if `num_old_rows` is not what the vocabulary
+        and `reserved` make; if old tokens are missing, all of them or without `drop_missing`.
+
+    Example:
+      >>> old, new = ["a", "b", "c"], ["c", "x", "a", "b"]
+      >>> mapped = id_map(old, new, num_old_rows=5, reserved=Reserved(first=1, last=1))
+      >>> mapped.old_ids(range(6))
+      array([ 0,  3, -1,  1,  2,  4])
+      >>> mapped.new_rows
+      Rows.range(2, 3, size=6)
+    """
+    first, last = _check_reserved(reserved)
+    expected = first + len(old_tokens) + last
+    if num_old_rows is not None and num_old_rows != expected:
+        raise ValueError(_wrong_count(num_old_rows, len(old_tokens), first, last))
+    old_id = _id_of_token("old_tokens", old_tokens, start=first)
+    new_id = _id_of_token("new_tokens", new_tokens, start=first)
+    old_ids = np.fromiter((old_id.get(each, -1) for each in new_tokens), np.int64, len(new_tokens))
+    num_missing = len(old_tokens) - np.count_nonzero(old_ids >= 0)
+    if num_missing and (num_missing == len(old_tokens) or not drop_missing):
+        missing = (reprlib.repr(token) for token in old_tokens if token not in new_id)
+        named = ", ".join(itertools.islice(missing, _TOKENS_NAMED))
+        raise ValueError(
+            f"`new_tokens` lacks {num_missing} of {len(old_tokens)} old tokens, such as {named}. "
+            + (
+                "Are both vocabularies of the same table?"
+                if num_missing == len(old_tokens)
+                else "Add them, or drop their rows with drop_missing=True (--drop-missing)"
+            )
+        )
+    last_ids = np.arange(expected - last, expected)
+    old_ids = np.concatenate([np.arange(first), old_ids, last_ids])
+    return IdMap(Rows.where(old_ids < 0), expected, old_ids[old_ids >= 0])
+
+
+def _check_reserved(reserved):
+    first, last = reserved
+    if first < 0 or last < 0:
+        raise ValueError(
+            f"`reserved` must be numbers of rows, not negative; got {first} at the table's "
+            f"beginning and {last} at its end"
+        )
+    return first, last
+
+
+def _id_of_token(argument, tokens, start):
+    ids = dict(zip(tokens, range(start, start + len(tokens))))
+    if len(ids) < len(tokens):
+        ((token, count),) = collections.Counter(tokens).most_common(1)
+        raise ValueError(
+            f"`{argument}` must have each token once, got {reprlib.repr(token)} {count} times"
+        )
+    return ids
+
+
+def _wrong_count(num_old_rows, num_tokens, first, last):
+    excess = num_old_rows - first - num_tokens - last
+    remedy = (
+        f"If the other {excess} stand for no token, such as padding or ids out of the vocabulary, "
+        f"say where they are with `reserved` (--reserved first:{first + excess} or "
+        f"last:{last + excess})"
+        if excess > 0
+        else "Is it the vocabulary that the table was trained with?"
+    )
+    return (
+        f"the table must have a row for each of {num_tokens} old tokens and {first} + {last} "
+        f"reserved rows (first + last), got {num_old_rows} rows. {remedy}"
+    )
