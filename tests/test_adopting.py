@@ -8,7 +8,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import tf1_embed
-from tests.adoptions import (
+from support.adoptions import (
     BATCHES,
     CANNOT_GO_ON,
     NEW_WORDS,
@@ -20,7 +20,7 @@ from tests.adoptions import (
     run_program,
     run_section,
 )
-from tests.tables import bits, save_checkpoint
+from support.tables import bits, save_checkpoint
 from tf1_embed.cli import main
 
 SECTIONS = read_sections()

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from optimizers import CONTRIB, CUSTOM, KERAS, TRAIN, apply_gradients
-from tables import bits, counting_rows, special_rows
 
 import tf1_embed
+from support.optimizers import CONTRIB, CUSTOM, KERAS, TRAIN, apply_gradients
+from support.tables import bits, counting_rows, special_rows
 from tf1_embed import Rows, TrainableRowsOptimizer, freeze_rows, project_rows
 from tf1_embed.auditing import KINDS, audit, audit_metagraph, report
 

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from tables import counting_rows, load_checkpoint, save_checkpoint, special_rows
 
 import tf1_embed
+from support.tables import counting_rows, load_checkpoint, save_checkpoint, special_rows
 from tf1_embed import Rows
 from tf1_embed.cli import main
 from tf1_embed.vocabulary import id_map

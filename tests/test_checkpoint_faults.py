@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from tables import load_checkpoint
 
 import tf1_embed
+from support.tables import load_checkpoint
 from tf1_embed.checkpoint.files import writer
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
 

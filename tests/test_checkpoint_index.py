@@ -5,8 +5,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables import counting_rows, load_checkpoint, save_checkpoint
 
+from support.tables import counting_rows, load_checkpoint, save_checkpoint
 from tf1_embed import raw_ops
 from tf1_embed.checkpoint.files.crc32c import crc32c, mask
 from tf1_embed.checkpoint.files.index import Entry, read_index, slice_key, write_index

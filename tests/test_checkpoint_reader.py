@@ -7,8 +7,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 from hypothesis import given
 from hypothesis import strategies as st
-from tables import DTYPES, counting_rows, flip_byte, save_checkpoint, special_rows, truncate
 
+from support.tables import DTYPES, counting_rows, flip_byte, save_checkpoint, special_rows, truncate
 from tf1_embed import raw_ops
 from tf1_embed.checkpoint.files import reader as module
 from tf1_embed.checkpoint.files.crc32c import crc32c, mask

@@ -9,7 +9,8 @@ import threading
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from tables import (
+
+from support.tables import (
     DTYPES,
     counting_rows,
     flip_byte,
@@ -18,7 +19,6 @@ from tables import (
     save_checkpoint,
     special_rows,
 )
-
 from tf1_embed.checkpoint import rewrite as rewriting
 from tf1_embed.checkpoint.files import write_back
 from tf1_embed.checkpoint.files import writer as module

@@ -9,9 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from tables import bits, counting_rows, flip_byte, load_checkpoint, save_checkpoint, special_rows
 
 import tf1_embed
+from support.tables import (
+    bits,
+    counting_rows,
+    flip_byte,
+    load_checkpoint,
+    save_checkpoint,
+    special_rows,
+)
 from tf1_embed.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tables import counting_rows, save_checkpoint
 
+from support.tables import counting_rows, save_checkpoint
 from tf1_embed.checkpoint.files import crc32c as module
 from tf1_embed.checkpoint.files.crc32c import FOLD, POLYNOMIAL, Crc32c, crc32c, mask, unmask
 from tf1_embed.checkpoint.files.index import read_index

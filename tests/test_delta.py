@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from hypothesis import strategies as st
-from tables import (
+
+import tf1_embed
+from support.tables import (
     DTYPES,
     counting_rows,
     flip_byte,
@@ -23,8 +25,6 @@ from tables import (
     special_rows,
     truncate,
 )
-
-import tf1_embed
 from tf1_embed.checkpoint.delta import read_delta
 from tf1_embed.rows import Rows
 from tf1_embed.vocabulary import IdMap, append_map, id_map

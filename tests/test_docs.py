@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from tables import bits, load_checkpoint
 
 import tf1_embed
-from tests import adoptions
+from support import adoptions
+from support.tables import bits, load_checkpoint
 from tf1_embed.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent

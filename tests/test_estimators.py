@@ -7,8 +7,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import tf1_embed
-from tests.adoptions import document
-from tests.tables import bits, counting_rows, load_checkpoint, save_checkpoint
+from support.adoptions import document
+from support.tables import bits, counting_rows, load_checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.skipif(
     not hasattr(tf, "estimator") or not hasattr(tf.estimator, "DNNClassifier"),

@@ -9,9 +9,9 @@ import pytest
 import tensorflow.compat.v1 as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables import DTYPES, counting_rows, flip_byte, save_checkpoint, special_rows
 
 import tf1_embed
+from support.tables import DTYPES, counting_rows, flip_byte, save_checkpoint, special_rows
 from tf1_embed import Rows
 from tf1_embed import rows as chunks
 from tf1_embed.graph.live_rows import LiveRows

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from optimizers import AdamWeightDecay
-from tables import bits, counting_rows, special_rows
 
+from support.optimizers import AdamWeightDecay
+from support.tables import bits, counting_rows, special_rows
 from tf1_embed import Rows, freeze_rows
 
 FROZEN = Rows.range(0, 5, size=8)

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from models import Model, split_axis
-from optimizers import AdamWeightDecay
-from tables import (
+
+import tf1_embed
+from support.models import Model, split_axis
+from support.optimizers import AdamWeightDecay
+from support.tables import (
     DTYPES,
     OPTIMIZERS,
     bits,
@@ -14,8 +16,6 @@ from tables import (
     save_checkpoint,
     special_rows,
 )
-
-import tf1_embed
 from tf1_embed import initializers
 from tf1_embed import rows as chunks
 from tf1_embed.checkpoint.files import reader

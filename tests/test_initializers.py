@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from tables import DTYPES, bits, counting_rows, numpy_dtype, special_rows
 
 import tf1_embed
+from support.tables import DTYPES, bits, counting_rows, numpy_dtype, special_rows
 from tf1_embed import initializers
 
 

@@ -3,9 +3,9 @@ import functools
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from tables import DTYPES, OPTIMIZERS, bits, counting_rows, special_rows
 
 import tf1_embed
+from support.tables import DTYPES, OPTIMIZERS, bits, counting_rows, special_rows
 from tf1_embed import Rows, initializers
 
 STRATEGIES = ["partition", "cond", "concat"]

@@ -4,7 +4,9 @@ import os
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from tables import (
+
+import tf1_embed
+from support.tables import (
     DTYPES,
     OPTIMIZERS,
     bits,
@@ -15,8 +17,6 @@ from tables import (
     special_rows,
     truncate,
 )
-
-import tf1_embed
 from tf1_embed import Rows
 from tf1_embed.checkpoint.merge import merge_checkpoint
 from tf1_embed.checkpoint.split import split_checkpoint

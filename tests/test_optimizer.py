@@ -4,9 +4,9 @@ import os
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from optimizers import CONTRIB, CONTRIB_DENSE, CUSTOM, KERAS, TRAIN, apply_gradients
-from tables import bits, counting_rows, special_rows
 
+from support.optimizers import CONTRIB, CONTRIB_DENSE, CUSTOM, KERAS, TRAIN, apply_gradients
+from support.tables import bits, counting_rows, special_rows
 from tf1_embed import Rows, TrainableRowsOptimizer
 
 OPTIMIZERS = {**TRAIN, **CUSTOM, **KERAS}

@@ -5,10 +5,10 @@ import functools
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from tables import DTYPES, OPTIMIZERS, bits, counting_rows, save_checkpoint, special_rows
 from test_lookup import CONTROL_FLOWS, dense
 
 import tf1_embed
+from support.tables import DTYPES, OPTIMIZERS, bits, counting_rows, save_checkpoint, special_rows
 from tf1_embed import Rows, initializers
 from tf1_embed.graph import train_ops
 from tf1_embed.graph.variables import partitions_of

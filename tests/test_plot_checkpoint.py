@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from tables import counting_rows, flip_byte, save_checkpoint
 
+from support.tables import counting_rows, flip_byte, save_checkpoint
 from tf1_embed import commands
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.cli import main

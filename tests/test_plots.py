@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from tables import DTYPES, counting_rows, special_rows
 
+from support.tables import DTYPES, counting_rows, special_rows
 from tf1_embed import Rows
 
 pytest.importorskip("matplotlib")

@@ -13,10 +13,10 @@ import urllib.request
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from chromium import find_chromium, give_up, open_page
-from tables import counting_rows
 
 import tf1_embed
+from support.chromium import find_chromium, give_up, open_page
+from support.tables import counting_rows
 from tf1_embed import Rows
 from tf1_embed.pictures.projector import write_projector
 

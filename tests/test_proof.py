@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from tables import DTYPES, bits, counting_rows, save_checkpoint, special_rows
 
 import tf1_embed
+from support.tables import DTYPES, bits, counting_rows, save_checkpoint, special_rows
 from tf1_embed import FrozenRowsChanged, FrozenRowsChecker, FrozenRowsHook, Rows
 from tf1_embed import rows as chunks
 from tf1_embed.certificates import read_certificates

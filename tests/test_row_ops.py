@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from tables import bits, counting_rows, special_rows
 
+from support.tables import bits, counting_rows, special_rows
 from tf1_embed import Rows, project_rows
 
 ROWS = [

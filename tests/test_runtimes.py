@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from tests.tables import bits, counting_rows, load_checkpoint, save_checkpoint
+from support.tables import bits, counting_rows, load_checkpoint, save_checkpoint
 from tf1_embed import (
     FrozenRowsHook,
     Rows,

@@ -10,7 +10,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import tf1_embed
-from tests.tables import bits, special_rows
+from support.tables import bits, special_rows
 
 OLD_ROWS = special_rows()
 NUM_OLD, NUM = 14, 16

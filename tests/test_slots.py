@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from optimizers import TRAIN, AdamWeightDecay
-from tables import counting_rows, save_checkpoint
 
+from support.optimizers import TRAIN, AdamWeightDecay
+from support.tables import counting_rows, save_checkpoint
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.slots import (
     SAME_AS_TABLE,

@@ -4,7 +4,9 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from tables import (
+
+import tf1_embed
+from support.tables import (
     DTYPES,
     bits,
     counting_rows,
@@ -15,8 +17,6 @@ from tables import (
     special_rows,
     truncate,
 )
-
-import tf1_embed
 from tf1_embed.graph import sources
 
 

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from models import Model
-from tables import (
+
+import tf1_embed
+from support.models import Model
+from support.tables import (
     DTYPES,
     OPTIMIZERS,
     counting_rows,
@@ -11,8 +13,6 @@ from tables import (
     save_checkpoint,
     special_rows,
 )
-
-import tf1_embed
 from tf1_embed import Rows
 from tf1_embed import rows as chunks
 from tf1_embed.checkpoint.files import reader

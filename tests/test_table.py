@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from tables import (
+
+import tf1_embed
+from support.tables import (
     DTYPES,
     OPTIMIZERS,
     bits,
@@ -10,8 +12,6 @@ from tables import (
     save_checkpoint,
     special_rows,
 )
-
-import tf1_embed
 from tf1_embed import Rows, initializers
 
 

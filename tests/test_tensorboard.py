@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from tables import counting_rows
 
 import tf1_embed
+from support.tables import counting_rows
 from tf1_embed import Rows
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from tables import counting_rows, save_checkpoint
+
+from support.tables import counting_rows, save_checkpoint
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from tables import DTYPES, bits, counting_rows, flip_byte, save_checkpoint, special_rows
 
+from support.tables import DTYPES, bits, counting_rows, flip_byte, save_checkpoint, special_rows
 from tf1_embed import rows as chunks
 from tf1_embed.checkpoint.grow import grow_checkpoint
 from tf1_embed.checkpoint.verify import Comparison, verify_checkpoint

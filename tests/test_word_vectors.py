@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables import bits, special_rows
 
+from support.tables import bits, special_rows
 from tf1_embed.vocabulary.tokens import MAX_TOKEN_BYTES
 from tf1_embed.word_vectors import FORMATS, open_word_vectors, write_word_vectors
 from tf1_embed.word_vectors.header import MAX_DIM

@@ -12,10 +12,10 @@ import time
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from tables import bits, save_checkpoint
 
 import tf1_embed
 from examples.parameter_server.cluster import Cluster
+from support.tables import bits, save_checkpoint
 
 CHIEF, WORKER = ("worker", 0), ("worker", 1)
 SERVERS = [("ps", 0), ("ps", 1)]

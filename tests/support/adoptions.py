@@ -13,7 +13,7 @@ import tensorflow.compat.v1 as tf
 import tf1_embed
 from tf1_embed.cli import main
 
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "adopting.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "adopting.md"
 
 NUM_OLD, NUM = 6, 8
 OLD_WORDS, NEW_WORDS = "bdfhjl", "abdefhjl"
