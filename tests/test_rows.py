@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tf1_embed import Rows
+from tf1_embed.rows import as_rows
 
 
 @st.composite
@@ -265,3 +266,64 @@ def test_chunks_of_a_range_are_slices_which_cost_no_array():
     chunks = rows.chunks(10**9)
     assert next(chunks) == slice(10, 10**9 + 10)
     assert next(chunks) == slice(10**9 + 10, 2 * 10**9 + 10)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Rows.of([3, 4], size=5),
+        [4, 3, 4],
+        (3, 4),
+        np.int32([3, 4]),
+        range(3, 5),
+        range(4, 2, -1),
+        slice(3, None),
+        slice(-2, 5),
+        [False, False, False, True, True],
+        np.arange(5) > 2,
+    ],
+    ids=repr,
+)
+def test_as_rows_takes_rows_ids_ranges_slices_and_masks(value):
+    assert as_rows("rows", value, 5) == Rows.range(3, 5, size=5)
+
+
+@pytest.mark.parametrize("value", [[], range(2, 2), slice(0, 0), np.zeros(5, bool)], ids=repr)
+def test_as_rows_takes_none_of_the_rows(value):
+    assert as_rows("rows", value, 5) == Rows.range(0, 0, size=5)
+
+
+def test_as_rows_takes_every_second_row():
+    assert as_rows("rows", slice(None, None, 2), 5) == Rows.of([0, 2, 4], size=5)
+
+
+def test_as_rows_makes_no_ids_of_a_long_range():
+    assert as_rows("rows", slice(1 << 40), 1 << 50).count == 1 << 40
+
+
+@pytest.mark.parametrize("value", [3, "3", None, [[3]], {3}, [3.0], tf, object()], ids=repr)
+def test_as_rows_refuses_what_names_no_rows(value):
+    with pytest.raises(TypeError, match="`chosen` must be"):
+        as_rows("chosen", value, 5)
+
+
+def test_as_rows_refuses_a_tensor_by_its_name():
+    with tf.Graph().as_default(), pytest.raises(TypeError, match="`chosen` must be Rows, a list"):
+        as_rows("chosen", tf.constant([3]), 5)
+
+
+@pytest.mark.parametrize(
+    "value, got",
+    [
+        ([5], "got 5"),
+        ([-1], "got -1"),
+        (range(3, 6), "got 5"),
+        (slice(3, 6), r"got slice\(3, 6"),
+        (slice(-6, 2), r"got slice\(-6, 2"),
+        ([True, False], "got 2"),
+        (Rows.of([3], size=4), "got rows of a table of 4"),
+    ],
+)
+def test_as_rows_refuses_rows_that_the_table_does_not_have(value, got):
+    with pytest.raises(ValueError, match=f"`chosen`.* {got}"):
+        as_rows("chosen", value, 5)

@@ -1,8 +1,14 @@
 """Which rows of a table: an immutable set of row ids, in NumPy and in the graph."""
 
+from __future__ import annotations
+
 import operator
+from typing import Sequence, Union
 
 import numpy as np
+
+# What names rows of a table whose size is known: `as_rows` takes all of these.
+RowsLike = Union["Rows", Sequence[int], Sequence[bool], np.ndarray, range, slice]
 
 # Bytes of a large table that are read, moved or written at one time.
 CHUNK_BYTES = 4 << 20
@@ -361,6 +367,67 @@ class Rows:
             first, last = self._starts[0], self._stops[-1] - 1
             return f"<{self.count} rows of {self.size}, from {first} to {last}>"
         return f"Rows.of({self.ids().tolist()}, size={self.size})"
+
+
+def as_rows(argument: str, value: RowsLike, size: int) -> Rows:
+    """Returns `Rows` of a table of known size, whatever way they are given.
+
+    Args:
+      argument: string, what to call `value` in an error, such as the argument's name.
+      value: `Rows`; ids, array-like of shape [n]; a `range` or a `slice` of ids; or a bool vector
+        of shape [size], one flag for each row. The bounds of a slice may count from the end, as
+        Python's do, but not reach beyond the table.
+      size: int, the number of rows of the table.
+
+    Returns:
+      `Rows` of that size.
+
+    Raises:
+      TypeError: if `value` is none of these.
+      ValueError: if `value` names a row that the table does not have, or is of a table of another
+        size.
+
+    Example:
+      >>> as_rows("rows", slice(-2, None), size=5)
+      Rows.range(3, 5, size=5)
+      >>> as_rows("rows", [False, True, False], size=3)
+      Rows.range(1, 2, size=3)
+    """
+    if isinstance(value, Rows):
+        if value.size != size:
+            raise ValueError(
+                f"`{argument}` must be rows of a table of {size} rows, got rows of a table of "
+                f"{value.size}"
+            )
+        return value
+    if isinstance(value, slice):
+        bounds = [bound for bound in (value.start, value.stop) if bound is not None]
+        if any(not -size <= _as_int(argument, bound) <= size for bound in bounds):
+            raise ValueError(f"`{argument}` must be rows of a table of {size} rows, got {value}")
+        value = range(*value.indices(size))
+    if isinstance(value, range) and value.step == 1 and 0 <= value.start < value.stop <= size:
+        # Without its ids, of which there may be as many as the table has rows.
+        return Rows.range(value.start, value.stop, size)
+    ids = None if _is_tensor(value) or isinstance(value, (str, bytes)) else np.asarray(value)
+    if ids is None or ids.ndim != 1:
+        raise TypeError(
+            f"`{argument}` must be Rows, a list of ids, a range, a slice, or a bool for each of "
+            f"the table's {size} rows; got {value!r:.200}"
+        )
+    if ids.dtype == np.bool_:
+        if len(ids) != size:
+            raise ValueError(
+                f"`{argument}` must have a bool for each of the table's {size} rows, got {len(ids)}"
+            )
+        return Rows.where(ids)
+    if ids.size and not np.issubdtype(ids.dtype, np.integer):
+        raise TypeError(f"`{argument}` must be integers, the ids of rows; got {ids.dtype}")
+    if ids.size and not 0 <= ids.min() <= ids.max() < size:
+        offending = ids.min() if ids.min() < 0 else ids.max()
+        raise ValueError(
+            f"`{argument}` must be ids in [0, {size}), the rows of the table; got {offending}"
+        )
+    return Rows.of(ids, size)
 
 
 def rows_in_chunk(dtype, row_shape):
