@@ -1,4 +1,7 @@
 import functools
+import subprocess
+import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -253,6 +256,138 @@ def test_ordinary_variables_go_to_tensorflow_from_sparse_lookups_and_matmul(vari
     np.testing.assert_array_equal(session.run(logits), [np.arange(8) * 2.0])
 
 
+@pytest.mark.parametrize(
+    "argument, value",
+    [("strategy", "nonsense"), ("strategy", "cond"), ("is_new", True), ("is_new", False)],
+)
+def test_arguments_of_split_tables_are_refused_for_ordinary_variables(graph, argument, value):
+    with pytest.raises(ValueError, match=f"`{argument}` is for a table of .*got {value!r}"):
+        tf1_embed.embedding_lookup(plain_variable("variable"), [0, 3], **{argument: value})
+
+
+@pytest.mark.parametrize("strategy", ["mod", "div"])
+def test_partition_strategy_may_be_third_as_in_tensorflow(variables, session, strategy):
+    vectors = tf1_embed.embedding_lookup(make_table(), MIXED, strategy)
+    start(session)
+    np.testing.assert_array_equal(session.run(vectors), counting_rows(NUM_ROWS)[MIXED])
+
+
+# In TensorFlow's place.
+
+
+@pytest.fixture
+def in_tensorflows_place(monkeypatch):
+    """Puts the lookups of tf1_embed in the place of TensorFlow's, as legacy code may."""
+    for name in ("embedding_lookup", "embedding_lookup_sparse", "safe_embedding_lookup_sparse"):
+        monkeypatch.setattr(tf.nn, name, getattr(tf1_embed, name))
+
+
+@pytest.mark.parametrize("kind", ["variable", "tensor", "list", "partitioned"])
+def test_lookups_serve_in_tensorflows_place(variables, session, in_tensorflows_place, kind):
+    params, whole = plain_variable(kind), counting_rows(NUM_ROWS)
+    sp_ids = tf.SparseTensor([[0, 0], [1, 0], [1, 1]], [3, 7, 1], [2, 2])
+    dense, sparse, safe = [], [], []
+    for table in (params, make_table()):
+        dense.append(tf.nn.embedding_lookup(table, MIXED, "mod"))
+        sparse.append(tf.nn.embedding_lookup_sparse(table, sp_ids, None, combiner="sum"))
+        safe.append(
+            tf.nn.safe_embedding_lookup_sparse(table, sp_ids, None, "sum", partition_strategy="mod")
+        )
+    start(session)
+    if kind == "partitioned":
+        for part, rows in zip(params, (whole[0::2], whole[1::2])):
+            part.load(rows, session)
+    for got in session.run(dense):
+        np.testing.assert_array_equal(got, whole[MIXED])
+    for got in session.run(sparse + safe):
+        np.testing.assert_array_equal(got, [[3, 3], [8, 8]])
+
+
+def test_tensorflows_own_losses_work_with_lookups_in_its_place(
+    variables, session, in_tensorflows_place
+):
+    # They look up rows of their weights.
+    weights = plain_variable("variable")
+    loss = tf.nn.sampled_softmax_loss(
+        weights, tf.zeros([NUM_ROWS]), tf.constant([[7], [0]], tf.int64), tf.ones([2, 2]), 3, 8
+    )
+    start(session)
+    assert np.isfinite(session.run(loss)).all()
+
+
+def test_partitioned_tables_are_looked_up_with_lookups_in_tensorflows_place(
+    variables, session, in_tensorflows_place
+):
+    whole = counting_rows(NUM_ROWS)
+    table = tf1_embed.get_grown_table(
+        "parts",
+        NUM_NEW,
+        old_rows=whole[:NUM_OLD],
+        initializer=whole[NUM_OLD:],
+        partitioner=tf.fixed_size_partitioner(2),
+    )
+    vectors = tf.nn.embedding_lookup(table, MIXED)
+    start(session)
+    np.testing.assert_array_equal(session.run(vectors), whole[MIXED])
+
+
+def test_function_put_in_tensorflows_place_before_ours_was_imported_is_told_of():
+    program = """
+import tensorflow.compat.v1 as tf
+import tf1_embed
+
+tf.disable_eager_execution()
+tf.nn.embedding_lookup = lambda params, ids, **kwargs: tf1_embed.embedding_lookup(params, ids)
+try:
+    tf.nn.embedding_lookup(tf.get_variable("table", [4, 2]), [0])
+except RuntimeError as error:
+    print(error)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+    )
+    assert "Put `import tf1_embed.lookup` ahead" in result.stdout, result.stderr
+
+
+def test_lookup_in_a_lambda_layer_of_keras_is_warned_of(graph):
+    if not tf.__version__.startswith("1."):
+        pytest.skip("Keras 3 has no graph mode")
+    table = make_table()
+    layers = tf.keras.layers
+    ids = layers.Input(shape=(2,), dtype="int32")
+    with pytest.warns(UserWarning, match="'embedding' is looked up in a Lambda layer.*do not trai"):
+        layers.Lambda(lambda each: tf1_embed.embedding_lookup(table, each))(ids)
+
+
+def test_keras_trains_a_table_that_is_an_attribute_of_a_layer():
+    if not tf.__version__.startswith("1."):
+        pytest.skip("Keras 3 has no graph mode")
+    keras = tf.keras
+
+    class Lookup(keras.layers.Layer):
+        def __init__(self, table):
+            super().__init__()
+            self.table, self.frozen, self.trainable_rows = table, table.frozen, table.trainable
+
+        def call(self, ids):
+            return tf1_embed.embedding_lookup(self.table, ids)
+
+    with tf.Graph().as_default(), tf.Session() as session, warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        keras.backend.set_session(session)
+        with tf.variable_scope("", use_resource=True):
+            table = make_table()
+        model = keras.Sequential([Lookup(table), keras.layers.Flatten(), keras.layers.Dense(1)])
+        model.compile(optimizer=tf.train.AdamOptimizer(0.1), loss="mse")
+        session.run(tf.global_variables_initializer())
+        ids = np.array([[0, 7], [5, 7]] * 2)
+        model.fit(ids, np.zeros([4, 1]), epochs=2, verbose=0)
+        got = session.run(table.read())
+    keras.backend.clear_session()
+    moved = (got != counting_rows(NUM_ROWS)).any(axis=1)
+    assert np.flatnonzero(moved).tolist() == [5, 7]
+
+
 # Sparse ids.
 
 SPARSE = {
@@ -422,7 +557,7 @@ def test_cond_refuses_a_batch_that_is_not_what_is_new_says(variables, session, i
 
 def test_unknown_strategy_is_told_with_those_there_are(variables):
     table = make_table()
-    for strategy in ("div", "Partition", None):
+    for strategy in ("Partition", "", None):
         with pytest.raises(ValueError, match=r"one of \['concat', 'cond', 'partition'\]"):
             tf1_embed.embedding_lookup(table, [0], strategy=strategy)
 

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -33,12 +36,52 @@ def names(variables):
 def test_table_says_what_it_is(variables):
     table = grow()
     assert (table.name, table.shape, table.dtype) == ("embedding", (7, 2), tf.float32)
+    assert isinstance(table, tf1_embed.GrownTable)
     assert (table.num_old_rows, table.num_new_rows) == (5, 2)
+    assert (table.num_frozen_rows, table.num_trainable_rows) == (5, 2)
+    assert table.get_shape().as_list() == [7, 2]
     assert table.trainable_rows == Rows.range(5, 7, size=7)
     assert table.frozen.shape.as_list() == [5, 2]
     assert table.trainable.shape.as_list() == [2, 2]
     assert repr(table) == (
         "<GrownTable 'embedding' of 5 frozen and 2 trainable rows, shape (7, 2), float32>"
+    )
+
+
+IN_BOTH = """
+    check_restored check_train_op dtype frozen get_shape name num_frozen_rows num_trainable_rows
+    partition_strategy read shape summary trainable trainable_rows
+""".split()
+
+
+def test_completion_shows_what_is_documented_and_nothing_else(graph):
+    split = tf1_embed.get_row_split_table("split", [1, 3], old_rows=counting_rows(5))
+    for table, its_own in ((grow(), ["num_new_rows", "num_old_rows"]), (split, [])):
+        assert [name for name in dir(table) if name[0] != "_"] == sorted(IN_BOTH + its_own)
+        documented = " ".join(each.__doc__ for each in type(table).__mro__[:-1])
+        methods = [name for name in IN_BOTH if callable(getattr(type(table), name, None))]
+        assert all(getattr(type(table), name).__doc__ for name in methods)
+        assert all(f"{name}:" in documented for name in set(IN_BOTH + its_own) - set(methods))
+
+
+def test_summary_says_what_is_frozen_what_trains_and_what_that_saves(graph):
+    assert grow(old_rows=counting_rows(12000, dim=64)).summary() == (
+        "embedding, float32 of shape (12002, 64)\n"
+        "  frozen     12,000 rows     3.1 MB  in embedding\n"
+        "  trainable       2 rows      512 B  in embedding_new_rows\n"
+        "  saved                      3.1 MB  in each slot of the optimizer"
+    )
+
+
+def test_summary_of_chosen_rows_counts_those_that_train(graph):
+    table = tf1_embed.get_row_split_table(
+        "table", slice(1, 3), old_rows=counting_rows(5, None, "float16")
+    )
+    assert table.summary() == (
+        "table, float16 of shape (5,)\n"
+        "  frozen     3 rows        6 B  in table\n"
+        "  trainable  2 rows        4 B  in table_trainable_rows\n"
+        "  saved                    6 B  in each slot of the optimizer"
     )
 
 
@@ -210,11 +253,9 @@ def test_row_split_table_starts_as_the_old_table(variables, session, chosen):
     table = tf1_embed.get_row_split_table("embedding", Rows.of(chosen, 6), old_rows=rows)
     assert names(tf.global_variables()) == ["embedding", "embedding_trainable_rows"]
     assert tf.trainable_variables() == [table.trainable]
-    assert (table.shape, table.num_old_rows, table.num_new_rows) == (
-        (6, 2),
-        6 - len(chosen),
-        len(chosen),
-    )
+    assert isinstance(table, tf1_embed.RowSplitTable)
+    assert table.shape == (6, 2)
+    assert (table.num_frozen_rows, table.num_trainable_rows) == (6 - len(chosen), len(chosen))
     session.run(tf.global_variables_initializer())
     assert bits(session.run(table.frozen)).tobytes() == bits(rows).tobytes()
     assert bits(session.run(table.trainable)).tobytes() == bits(rows[chosen]).tobytes()
@@ -240,12 +281,20 @@ def test_training_moves_the_chosen_rows_and_no_others(variables, session, chosen
 
 
 def test_row_split_table_needs_rows_of_its_own_size(graph):
-    with pytest.raises(ValueError, match="which has 5; got rows of a table of 6"):
+    with pytest.raises(ValueError, match="of a table of 5 rows, got rows of a table of 6"):
         tf1_embed.get_row_split_table("embedding", Rows.of([1], 6), old_rows=counting_rows(5))
     with pytest.raises(ValueError, match="at least one row"):
         tf1_embed.get_row_split_table("embedding", Rows.of([], 5), old_rows=counting_rows(5))
-    with pytest.raises(TypeError, match="`trainable_rows` must be Rows, .* got list"):
-        tf1_embed.get_row_split_table("embedding", [1], old_rows=counting_rows(5))
+    with pytest.raises(TypeError, match="`trainable_rows` must be Rows, a list of ids, .* got 1"):
+        tf1_embed.get_row_split_table("embedding", 1, old_rows=counting_rows(5))
+
+
+@pytest.mark.parametrize(
+    "chosen", [[3, 1], range(1, 4, 2), slice(1, None, 2), [False, True, False, True, False]]
+)
+def test_chosen_rows_may_be_ids_a_range_a_slice_or_a_mask(graph, chosen):
+    table = tf1_embed.get_row_split_table("embedding", chosen, old_rows=counting_rows(5))
+    assert table.trainable_rows == Rows.of([1, 3], size=5)
 
 
 # Growing, training, saving, merging, and again.
@@ -486,6 +535,78 @@ def test_table_of_ints_in_a_checkpoint_is_refused(graph, tmp_path):
     checkpoint = save_checkpoint(tmp_path / "m", {"embedding": np.zeros([3, 2], np.int64)})
     with pytest.raises(ValueError, match="must be of a float dtype, got int64"):
         tf1_embed.get_grown_table("embedding", 2, checkpoint=checkpoint)
+
+
+def test_old_rows_without_a_dtype_are_refused(graph):
+    with pytest.raises(TypeError, match=r"`old_rows` of table 'embedding' is a list, .*np.float32"):
+        grow(old_rows=[[1.0, 2.0]])
+
+
+def test_initializer_that_was_not_called_is_refused(graph):
+    with pytest.raises(TypeError, match=r"`initializer` is the function initializers.mean itself"):
+        grow(initializer=initializers.mean)
+
+
+def test_table_is_no_tensor_and_says_what_to_do(variables, session):
+    table = grow()
+    session.run(tf.global_variables_initializer())
+    for use in (
+        lambda: session.run(table),
+        lambda: session.run({"loss": tf.constant(0), "table": [table]}),
+        lambda: table[1:],
+        lambda: list(table),
+    ):
+        with pytest.raises(TypeError, match=r"'embedding' is no tensor: .*table.read\(\) is all"):
+            use()
+
+
+def test_attribute_that_is_not_there_is_an_attribute_error(graph):
+    with pytest.raises(AttributeError, match="'GrownTable' object has no attribute 'rows'"):
+        grow().rows  # noqa: B018
+
+
+def test_eager_mode_is_refused_by_all_that_builds_a_graph():
+    program = """
+import numpy as np
+import tensorflow.compat.v1 as tf
+import tf1_embed
+
+tf.enable_eager_execution()
+rows = np.ones([4, 2], np.float32)
+with tf.Graph().as_default():
+    table = tf1_embed.get_grown_table("table", 1, old_rows=rows)
+    variable = tf.get_variable("variable", [4, 2])
+sp_ids = tf.SparseTensor([[0, 0]], [4], [1, 1])
+for call in (
+    lambda: tf1_embed.get_grown_table("grown", 2, old_rows=rows),
+    lambda: tf1_embed.get_row_split_table("split", [1], old_rows=rows),
+    lambda: tf1_embed.embedding_lookup(table, [0, 4]),
+    lambda: tf1_embed.embedding_lookup_sparse(table, sp_ids, None),
+    lambda: tf1_embed.safe_embedding_lookup_sparse(table, sp_ids),
+    lambda: tf1_embed.matmul(rows, table),
+    lambda: tf1_embed.project_rows(variable, [1], tf.identity),
+    table.read,
+):
+    try:
+        call()
+    except RuntimeError as error:
+        print("graph mode" in str(error), str(error).split()[0])
+print(tf1_embed.embedding_lookup(tf.constant(rows), [0]).numpy().tolist())
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+    )
+    assert result.stdout.splitlines() == [
+        "True get_grown_table",
+        "True get_row_split_table",
+        "True embedding_lookup",
+        "True embedding_lookup_sparse",
+        "True safe_embedding_lookup_sparse",
+        "True matmul",
+        "True project_rows",
+        "True table.read()",
+        "[[1.0, 1.0]]",
+    ], result.stderr
 
 
 def test_lookup_of_tensorflow_and_var_list_say_what_to_give_them(variables):

@@ -12,6 +12,7 @@ _MODULE_OF_NAME = {
     "FrozenRowsChecker": "tf1_embed.proof.checker",
     "FrozenRowsHook": "tf1_embed.proof.checker",
     "GrownTable": "tf1_embed.table",
+    "RowSplitTable": "tf1_embed.table",
     "Rows": "tf1_embed.rows",
     "TrainableRowsOptimizer": "tf1_embed.optimizer",
     "apply_delta": "tf1_embed.checkpoint.delta",

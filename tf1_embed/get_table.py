@@ -1,31 +1,39 @@
 """Makes the two variables of a table: the frozen one, under its old name, and the trainable one."""
 
+from __future__ import annotations
+
+import os
+from typing import Any, Callable, Sequence
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from tf1_embed import initializers
 from tf1_embed.graph import initial_values, sources
+from tf1_embed.graph.graph_mode import check_graph_mode
 from tf1_embed.graph.variables import partitions_of
 from tf1_embed.partitions import STRATEGIES, Partitions
-from tf1_embed.rows import Rows
-from tf1_embed.table import GrownTable
+from tf1_embed.rows import Rows, RowsLike, as_rows
+from tf1_embed.table import GrownTable, RowSplitTable
 
 
+# What follows `initializer` are arguments of tf.get_variable, one by one and by its names, so that
+# a call of that becomes a call of this, and an editor knows them.
 def get_grown_table(
-    name,
-    num_new_rows,
-    checkpoint=None,
-    old_rows=None,
-    initializer=None,
-    checkpoint_name=None,
-    dtype=None,
-    regularizer=None,
-    constraint=None,
-    collections=None,
-    use_resource=None,
-    partitioner=None,
-    partition_strategy="mod",
-):
+    name: str,
+    num_new_rows: int,
+    checkpoint: str | os.PathLike | None = None,
+    old_rows: np.ndarray | str | os.PathLike | tf.Variable | None = None,
+    initializer: Any = None,
+    checkpoint_name: str | None = None,
+    dtype: tf.DType | None = None,
+    regularizer: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    constraint: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    collections: Sequence[str] | None = None,
+    use_resource: bool | None = None,
+    partitioner: Callable | None = None,
+    partition_strategy: str = "mod",
+) -> GrownTable:
     """Gets a trained table with new rows appended, of which only the new rows train.
 
         id        0 1 2 … n-1 │ n … n+k-1
@@ -77,7 +85,7 @@ def get_grown_table(
 
     Raises:
       TypeError: if `num_new_rows` is not an int; if `old_rows` or `initializer` is of no known
-        kind.
+        kind, such as a list, which has no dtype, or `initializers.mean` without its parentheses.
       ValueError: if `num_new_rows` is not positive; if not exactly one of `checkpoint` and
         `old_rows` is given; if the old rows are of another rank than 1 or 2, not floats, or of
         another dtype than `dtype`; if `initializer` has another shape than the new rows; if a
@@ -87,6 +95,7 @@ def get_grown_table(
       FileNotFoundError: if there is no such checkpoint or file.
       KeyError: if the checkpoint holds no such variable; the error lists those that it holds.
       tf.errors.DataLossError: if the checkpoint is damaged.
+      RuntimeError: in eager mode.
 
     Example:
       >>> import numpy as np
@@ -99,13 +108,16 @@ def get_grown_table(
       ...     print(table.shape, [variable.op.name for variable in tf.trainable_variables()])
       (12, 4) ['embedding_new_rows']
     """
+    check_graph_mode("get_grown_table")
     num_new_rows = _positive_int("num_new_rows", num_new_rows)
+    initializers.check_called(initializer)
     source = _source(name, checkpoint, checkpoint_name, old_rows, dtype)
     num_old_rows = source.shape[0]
     num_rows = num_old_rows + num_new_rows
     if initializer is None:
         initializer = tf.get_variable_scope().initializer or initializers.glorot_normal()
     return _get_table(
+        GrownTable,
         name,
         f"{name}_new_rows",
         source,
@@ -122,19 +134,19 @@ def get_grown_table(
 
 
 def get_row_split_table(
-    name,
-    trainable_rows,
-    checkpoint=None,
-    old_rows=None,
-    checkpoint_name=None,
-    dtype=None,
-    regularizer=None,
-    constraint=None,
-    collections=None,
-    use_resource=None,
-    partitioner=None,
-    partition_strategy="mod",
-):
+    name: str,
+    trainable_rows: RowsLike,
+    checkpoint: str | os.PathLike | None = None,
+    old_rows: np.ndarray | str | os.PathLike | tf.Variable | None = None,
+    checkpoint_name: str | None = None,
+    dtype: tf.DType | None = None,
+    regularizer: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    constraint: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    collections: Sequence[str] | None = None,
+    use_resource: bool | None = None,
+    partitioner: Callable | None = None,
+    partition_strategy: str = "mod",
+) -> RowSplitTable:
     """Gets a trained table of which only chosen rows train, starting from their old values.
 
         id        0 1 2 3 4 5           trainable_rows=Rows.of([1, 4], size=6)
@@ -145,7 +157,8 @@ def get_row_split_table(
 
     Args:
       name: string, the name of the table, relative to the variable scope.
-      trainable_rows: `Rows` of the table's size, not empty.
+      trainable_rows: `Rows` of the table's size, or ids, a `range`, a `slice` or a bool for each
+        row of the table; at least one row.
       checkpoint: as for `get_grown_table`, as are all arguments that follow.
       old_rows: see `get_grown_table`.
       checkpoint_name: see `get_grown_table`.
@@ -158,27 +171,20 @@ def get_row_split_table(
       partition_strategy: see `get_grown_table`. It is for the places of the trainable rows as well.
 
     Returns:
-      `GrownTable` of the old table's shape.
+      `RowSplitTable` of the old table's shape.
 
     Raises:
-      TypeError: if `trainable_rows` are not `Rows`.
+      TypeError: if `trainable_rows` name no rows; and as for `get_grown_table`.
       ValueError: if `trainable_rows` are none, or rows of a table of another size; and as for
         `get_grown_table`.
       FileNotFoundError: as for `get_grown_table`.
       KeyError: as for `get_grown_table`.
       tf.errors.DataLossError: as for `get_grown_table`.
+      RuntimeError: in eager mode.
     """
-    if not isinstance(trainable_rows, Rows):
-        raise TypeError(
-            f"`trainable_rows` must be Rows, such as Rows.of(ids, size=num_rows); got "
-            f"{type(trainable_rows).__name__}"
-        )
+    check_graph_mode("get_row_split_table")
     source = _source(name, checkpoint, checkpoint_name, old_rows, dtype)
-    if trainable_rows.size != source.shape[0]:
-        raise ValueError(
-            f"`trainable_rows` must be rows of table {name!r}, which has {source.shape[0]}; got "
-            f"rows of a table of {trainable_rows.size}"
-        )
+    trainable_rows = as_rows("trainable_rows", trainable_rows, source.shape[0])
     if not trainable_rows.count:
         raise ValueError("`trainable_rows` must hold at least one row; with none, nothing trains")
     own_rows = initializers.RowInitializer(
@@ -187,6 +193,7 @@ def get_row_split_table(
         needs_old_rows=True,
     )
     return _get_table(
+        RowSplitTable,
         name,
         f"{name}_trainable_rows",
         source,
@@ -218,6 +225,11 @@ def _source(name, checkpoint, checkpoint_name, old_rows, dtype):
             raise KeyError(
                 f"{error.args[0]}. Correct `name`, or give the name there as `checkpoint_name`"
             ) from None
+    elif isinstance(old_rows, (list, tuple)):
+        raise TypeError(
+            f"`old_rows` of table {name!r} is a {type(old_rows).__name__}, which has no dtype. "
+            f"Give an array of the dtype that the model has: np.float32(old_rows)"
+        )
     elif hasattr(old_rows, "initial_value"):
         source = sources.VariableRows(old_rows)
     elif sources.is_tensor(old_rows):
@@ -242,7 +254,7 @@ def _source(name, checkpoint, checkpoint_name, old_rows, dtype):
 
 
 def _get_table(
-    name, trainable_name, source, old_rows, trainable_rows, initializer, **variable_kwargs
+    kind, name, trainable_name, source, old_rows, trainable_rows, initializer, **variable_kwargs
 ):
     regularizer = variable_kwargs.pop("regularizer")
     constraint = variable_kwargs.pop("constraint")
@@ -276,7 +288,7 @@ def _get_table(
         regularizer=regularizer,
         constraint=constraint,
     )
-    return GrownTable(frozen, trainable, trainable_rows, strategy)
+    return kind(frozen, trainable, trainable_rows, strategy)
 
 
 def _num_partitions(partitioner, shape, dtype):

@@ -9,6 +9,7 @@ Random values depend on `seed` and on the table's name alone, not on the graph's
 the same rows, and two tables (the real and the imaginary part of an embedding) different ones.
 """
 
+import inspect
 import zlib
 
 import numpy as np
@@ -41,6 +42,16 @@ class RowInitializer:
 
     def __repr__(self):
         return self._description
+
+
+def check_called(initializer):
+    """Raises a TypeError if an initializer is a function of this module that was not called."""
+    if inspect.isfunction(initializer) and initializer.__module__ == __name__:
+        name = initializer.__name__
+        raise TypeError(
+            f"`initializer` is the function initializers.{name} itself: call it, "
+            f"initializers.{name}(...), for the initializer that it makes"
+        )
 
 
 def zeros():

@@ -1,21 +1,34 @@
 """From sparse ids to combined vectors, over a table of frozen and trainable rows."""
 
+from __future__ import annotations
+
 import tensorflow.compat.v1 as tf
 
+from tf1_embed.graph.graph_mode import check_graph_mode
 from tf1_embed.lookup import embedding_lookup
-from tf1_embed.table import GrownTable
+from tf1_embed.table import SplitTable
+
+# TensorFlow's own, bound before legacy code can put those below in their place.
+_tensorflows = tf.nn.embedding_lookup_sparse
+_tensorflows_safe = tf.nn.safe_embedding_lookup_sparse
 
 
 def embedding_lookup_sparse(
-    table, sp_ids, sp_weights, partition_strategy="mod", name=None, combiner="mean", max_norm=None
-):
+    table: SplitTable | tf.Variable | tf.Tensor,
+    sp_ids: tf.SparseTensor,
+    sp_weights: tf.SparseTensor | None,
+    partition_strategy: str = "mod",
+    name: str | None = None,
+    combiner: str = "mean",
+    max_norm: float | None = None,
+) -> tf.Tensor:
     """Looks up the vectors of sparse ids and combines those of each row of `sp_ids`.
 
     Each id is looked up once, however often the batch names it; the rest is
     `tf.nn.embedding_lookup_sparse`, whose arguments these are, in its order.
 
     Args:
-      table: `GrownTable` of shape [num_rows, dim]; anything else goes to
+      table: `GrownTable` or `RowSplitTable` of shape [num_rows, dim]; anything else goes to
         `tf.nn.embedding_lookup_sparse`.
       sp_ids: `tf.SparseTensor` of int32 or int64 ids, of shape [batch, any].
       sp_weights: `tf.SparseTensor` of floats of the same indices, or None for weights of 1.
@@ -32,12 +45,14 @@ def embedding_lookup_sparse(
       TypeError: if `sp_ids` is not a `tf.SparseTensor`.
       ValueError: if `combiner` is not one of the three, or `partition_strategy` is "div" and the
         table's is "mod".
+      RuntimeError: in eager mode, for a split table.
       tf.errors.InvalidArgumentError: at run time, if an id is not in the table.
     """
-    if isinstance(table, GrownTable):
+    if isinstance(table, SplitTable):
+        check_graph_mode("embedding_lookup_sparse")
         _check_sparse(sp_ids)
         table, sp_ids = _looked_up_once(table, sp_ids, partition_strategy)
-    return tf.nn.embedding_lookup_sparse(
+    return _tensorflows(
         table,
         sp_ids,
         sp_weights,
@@ -49,15 +64,15 @@ def embedding_lookup_sparse(
 
 
 def safe_embedding_lookup_sparse(
-    table,
-    sp_ids,
-    sp_weights=None,
-    combiner="mean",
-    default_id=None,
-    name=None,
-    partition_strategy="div",
-    max_norm=None,
-):
+    table: SplitTable | tf.Variable | tf.Tensor,
+    sp_ids: tf.SparseTensor,
+    sp_weights: tf.SparseTensor | None = None,
+    combiner: str = "mean",
+    default_id: int | None = None,
+    name: str | None = None,
+    partition_strategy: str = "div",
+    max_norm: float | None = None,
+) -> tf.Tensor:
     """Looks up sparse ids and combines them, without invalid ones, and with a vector for no ids.
 
     Ids below 0 are left out, and, unless the combiner is "sum", ids whose weight is not above 0. A
@@ -67,7 +82,7 @@ def safe_embedding_lookup_sparse(
     zeros as well wherever there are no ids.
 
     Args:
-      table: `GrownTable` of shape [num_rows, dim]; anything else goes to
+      table: `GrownTable` or `RowSplitTable` of shape [num_rows, dim]; anything else goes to
         `tf.nn.safe_embedding_lookup_sparse`.
       sp_ids: `tf.SparseTensor` of int32 or int64 ids, of shape [..., any]; those along the last
         axis are combined.
@@ -85,12 +100,14 @@ def safe_embedding_lookup_sparse(
     Raises:
       TypeError: if `sp_ids` is not a `tf.SparseTensor`.
       ValueError: as for `embedding_lookup_sparse`.
+      RuntimeError: in eager mode, for a split table.
       tf.errors.InvalidArgumentError: at run time, if an id is beyond the table.
     """
-    if not isinstance(table, GrownTable):
-        return tf.nn.safe_embedding_lookup_sparse(
+    if not isinstance(table, SplitTable):
+        return _tensorflows_safe(
             table, sp_ids, sp_weights, combiner, default_id, name, partition_strategy, max_norm
         )
+    check_graph_mode("safe_embedding_lookup_sparse")
     _check_sparse(sp_ids)
     with tf.name_scope(name, "safe_embedding_lookup_sparse") as scope:
         is_valid = sp_ids.values >= 0
@@ -110,9 +127,7 @@ def safe_embedding_lookup_sparse(
         # For rows that are still empty TensorFlow takes the first vector, then clears the result.
         vectors = tf.pad(vectors, [[1, 0], [0, 0]])
         sp_ids = tf.SparseTensor(sp_ids.indices, sp_ids.values + 1, sp_ids.dense_shape)
-        combined = tf.nn.safe_embedding_lookup_sparse(
-            vectors, sp_ids, sp_weights, combiner, max_norm=max_norm
-        )
+        combined = _tensorflows_safe(vectors, sp_ids, sp_weights, combiner, max_norm=max_norm)
         combined = tf.reshape(combined, tf.concat([batch_shape, table.shape[1:]], 0))
         combined.set_shape(static_shape.concatenate(table.shape[1:]))
         return tf.identity(combined, name=scope)

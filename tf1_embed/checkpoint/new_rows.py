@@ -51,11 +51,13 @@ def make_new_rows(initializer, num_new_rows, old_rows, row_shape, dtype):
       array of shape [num_new_rows, ...] and that dtype.
 
     Raises:
-      TypeError: if the initializer is of no known kind.
+      TypeError: if the initializer is of no known kind, or `initializers.mean` without its
+        parentheses.
       ValueError: if the values have another shape or dtype, or old rows whose statistics are needed
         hold NaN or infinity.
       tf.errors.DataLossError: if old rows that are needed are damaged.
     """
+    initializers.check_called(initializer)
     shape = [num_new_rows] + list(row_shape)
     if isinstance(initializer, str):
         raise TypeError(

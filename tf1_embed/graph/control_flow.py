@@ -12,48 +12,50 @@ So the rows enter the loop or branch with one column more, whose gradient is 1 f
     gradient of named rows <─keep column > 0── [gradient | times looked up] <── [gradient | 1]
 """
 
+from __future__ import annotations
+
+import contextlib
+
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.graph.row_ops import look_up
 from tf1_embed.graph.variables import partitions_of
 
 
-def gather_named(variable, positions, partition_strategy=None, preceding=None):
-    """Gathers rows of a variable, whose gradient will name these rows and no others.
+def look_up_named(
+    rows: tf.Variable | tf.Tensor, positions: tf.Tensor, partition_strategy: str | None = None
+) -> tf.Tensor:
+    """Looks rows up as `look_up` does, with a gradient that names these rows and no others.
 
-    In a loop or a branch this reads the whole variable, once a step.
+    In a loop or a branch this reads all the rows, once a step.
 
     Args:
-      variable: `tf.Variable` of shape [num_rows, dim] or [num_rows], partitioned or not.
+      rows: `tf.Variable` of shape [num_rows, dim] or [num_rows], partitioned or not; or a tensor
+        of that shape, made `outside_of_loops`.
       positions: int32 or int64 `tf.Tensor` of shape [batch].
-      partition_strategy: "mod" or "div", how positions go to its partitions.
-      preceding: `tf.Variable` of the same dtype, whose rows come before those of `variable` in
-        the count of `positions`, which then counts partitions one after another. Both variables
-        are copied in every step.
+      partition_strategy: "mod" or "div", how positions go to partitions.
 
     Returns:
       `tf.Tensor` of shape [batch, dim] or [batch].
     """
-    partitions = partitions_of(variable)
-    before = [] if preceding is None else partitions_of(preceding)
+    partitions = partitions_of(rows)
     if not _in_control_flow(partitions[0]):
-        if before:
-            partitions = [tf.concat(before + partitions, 0)]
-        return look_up(partitions, positions, partition_strategy)
-    row_shape = variable.shape.as_list()[1:]
+        return look_up(rows, positions, partition_strategy)
+    row_shape = partitions[0].shape.as_list()[1:]
     # Made outside, where the gradients of all iterations and branches meet.
     with tf.init_scope():
-        marked = [_beside(each, lambda rows: _mark(rows, row_shape)) for each in partitions]
-        if before:
-            before = [_beside(each, lambda rows: _add_column(rows, tf.zeros)) for each in before]
-            marked = [tf.concat(before + marked, 0)]
+        marked = [_marked_beside(each, row_shape) for each in partitions]
     return _drop_mark(look_up(marked, positions, partition_strategy), row_shape)
 
 
-def _beside(variable, function):
-    """Returns a function of the rows of a variable, computed on its device."""
-    with variable.graph.colocate_with(variable.op):
-        return function(tf.convert_to_tensor(variable))
+def outside_of_loops(variable: tf.Variable) -> contextlib.AbstractContextManager:
+    """Returns a context outside of the loops and branches, if any, that are being built.
+
+    Args:
+      variable: `tf.Variable`, partitioned or not, of the graph that they are in.
+    """
+    in_control_flow = _in_control_flow(partitions_of(variable)[0])
+    return tf.init_scope() if in_control_flow else contextlib.nullcontext()
 
 
 def _in_control_flow(variable):
@@ -61,6 +63,12 @@ def _in_control_flow(variable):
     # Control flow v2 builds bodies and branches in graphs of their own. For v1 there is no public
     # way to ask; the method is there from TF 1.0 to 2.21.
     return graph is not variable.graph or graph._get_control_flow_context() is not None
+
+
+def _marked_beside(variable, row_shape):
+    """Returns the rows of a variable, marked, on its own device."""
+    with variable.graph.colocate_with(variable.op):
+        return _mark(tf.convert_to_tensor(variable), row_shape)
 
 
 def _mark(rows, row_shape):

@@ -1,12 +1,26 @@
 """Reads and writes rows of a variable in place, partitioned or not, whatever else it holds."""
 
+from __future__ import annotations
+
+from typing import Callable
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from tf1_embed.graph.variables import check_variable
+from tf1_embed.graph.graph_mode import check_graph_mode
+from tf1_embed.graph.variables import check_variable, partitions_of
+from tf1_embed.rows import Rows
+
+# TensorFlow's own, bound before legacy code can put tf1_embed's in its place.
+tensorflows_lookup = tf.nn.embedding_lookup
 
 
-def project_rows(variable, rows, projection, name=None):
+def project_rows(
+    variable: tf.Variable,
+    rows: Rows,
+    projection: Callable[[tf.Tensor], tf.Tensor],
+    name: str | None = None,
+) -> tf.Operation:
     """Applies a projection to chosen rows of a variable; all other rows stay, bit for bit.
 
     A projection of the whole table (to the unit sphere, into a box) is not exact on rows that obey
@@ -25,6 +39,7 @@ def project_rows(variable, rows, projection, name=None):
     Raises:
       TypeError: if `variable` is not a variable or `rows` are not `Rows`.
       ValueError: if the variable has another number of rows, or the projection changes the shape.
+      RuntimeError: in eager mode.
 
     Example:
       >>> import tensorflow.compat.v1 as tf
@@ -38,6 +53,7 @@ def project_rows(variable, rows, projection, name=None):
       ...     print(session.run(table))
       [-2.  0.  1.]
     """
+    check_graph_mode("project_rows")
     check_variable(variable, rows)
     with tf.name_scope(name, "project_rows"):
         values = gather_rows(variable, rows)
@@ -50,26 +66,30 @@ def project_rows(variable, rows, projection, name=None):
         return scatter_rows(variable, rows, projected)
 
 
-def look_up(partitions, ids, partition_strategy=None):
+def look_up(
+    rows: tf.Variable | tf.Tensor | list, ids: tf.Tensor, partition_strategy: str | None = None
+) -> tf.Tensor:
     """Gathers the rows of ids on the device of their partition, so that they alone leave it.
 
     Args:
-      partitions: list of `tf.Variable` or `tf.Tensor` of shape [rows of the partition, ...].
-      ids: int32 or int64 of shape [batch], each in [0, rows of all partitions).
+      rows: `tf.Variable` or `tf.Tensor` of shape [num_rows, ...], a partitioned variable, or a list
+        of partitions.
+      ids: int32 or int64 of shape [batch], each in [0, num_rows).
       partition_strategy: "mod" or "div", needed where there is more than one partition.
 
     Returns:
       `tf.Tensor` of shape [batch, ...].
     """
+    partitions = partitions_of(rows)
     ids = tf.convert_to_tensor(ids)
     # Where 1.15 can fold a stitch of nothing, it takes it for one row.
     if len(partitions) > 1 and ids.shape.num_elements() != 0:
-        return tf.nn.embedding_lookup(partitions, ids, partition_strategy)
+        return tensorflows_lookup(partitions, ids, partition_strategy)
     with tf.get_default_graph().colocate_with(partitions[0].op):
         return tf.gather(partitions[0], ids)
 
 
-def gather_rows(variable, rows, axis=0):
+def gather_rows(variable: tf.Variable, rows: Rows, axis: int = 0) -> tf.Tensor:
     """Returns the chosen rows of a variable, [count, dim] (on axis 1: [dim, count]).
 
     Costs O(count): in particular no read of a whole resource variable, which copies it once some
@@ -80,7 +100,9 @@ def gather_rows(variable, rows, axis=0):
     return tf.gather(variable, rows.ids_tensor())
 
 
-def scatter_rows(variable, rows, values, axis=0, use_locking=False):
+def scatter_rows(
+    variable: tf.Variable, rows: Rows, values: tf.Tensor, axis: int = 0, use_locking: bool = False
+) -> tf.Operation:
     """Returns the `tf.Operation` that writes `values`, shaped as by `gather_rows`, to the rows."""
     if axis:
         places = _places_on_axis_1(variable, rows)

@@ -17,7 +17,7 @@ import tensorflow.compat.v1 as tf
 from tf1_embed.certificates import SUFFIX, read_certificates, write_certificates
 from tf1_embed.graph.live_rows import frozen_variable_and_rows
 from tf1_embed.proof.frozen_bits import FrozenBits
-from tf1_embed.table import GrownTable
+from tf1_embed.table import SplitTable
 
 
 class FrozenRowsChecker:
@@ -264,10 +264,10 @@ def _variables_and_rows(frozen_rows, partition_strategy):
     """Returns a list of (variable, frozen `Rows`, partition strategy)."""
     if isinstance(frozen_rows, dict) and frozen_rows:
         return [(variable, rows, partition_strategy) for variable, rows in frozen_rows.items()]
-    tables = [frozen_rows] if isinstance(frozen_rows, GrownTable) else frozen_rows
+    tables = [frozen_rows] if isinstance(frozen_rows, SplitTable) else frozen_rows
     is_list = isinstance(tables, (list, tuple)) and len(tables) > 0
-    if is_list and all(isinstance(each, GrownTable) for each in tables):
-        # A GrownTable knows its own.
+    if is_list and all(isinstance(each, SplitTable) for each in tables):
+        # A split table knows its own.
         return [(*frozen_variable_and_rows(each), each.partition_strategy) for each in tables]
     raise TypeError(
         f"`frozen_rows` must be a dict from variable to its frozen Rows, a GrownTable, or a list "
