@@ -2,6 +2,8 @@
 
     python examples/question_and_answer.py
 
+notebooks/01_the_question.ipynb goes through the same functions, and draws the graphs they build.
+
 A table of embeddings was trained. New ids arrive: their rows must train, and the old rows must not
 change. This was asked and answered on Stack Overflow in 2018. Each section below is one attempt, in
 the order of the question and of its answer, and the last one is tf1_embed. The output follows the
@@ -88,6 +90,14 @@ def failed(ids, error):
 # 1. One variable, of which a part is given to the optimizer
 
 
+def one_variable():
+    """Makes a table of old and new rows in one variable `e`, looks ids up, and has a loss."""
+    x = tf.placeholder(tf.int32, [None], "x")
+    e = tf.get_variable("e", [NUM_OLD + NUM_NEW, DIM])
+    vectors = tf.nn.embedding_lookup(e, x)
+    return e, vectors, make_loss(vectors, 1.0)
+
+
 def optimize_gathered_tensor():
     """The looked-up rows are given to compute_gradients, in the place of the variable.
 
@@ -96,11 +106,9 @@ def optimize_gathered_tensor():
     assigned. A gathered tensor is a copy: writing to it would not change the table.
     """
     with tf.Graph().as_default():
-        e = tf.get_variable("e", [NUM_OLD + NUM_NEW, DIM])
-        gathered = tf.nn.embedding_lookup(e, BATCHES["new data"])
-        loss = make_loss(gathered, tf.ones([2]))
+        e, vectors, loss = one_variable()
         optimizer = tf.train.GradientDescentOptimizer(0.05)
-        grads_and_vars = optimizer.compute_gradients(loss, [gathered])
+        grads_and_vars = optimizer.compute_gradients(loss, [vectors])
         try:
             optimizer.apply_gradients(grads_and_vars)
         except NotImplementedError as error:
@@ -114,8 +122,7 @@ def optimize_slice():
     depend on this tensor, and its gradient is None.
     """
     with tf.Graph().as_default():
-        e = tf.get_variable("e", [NUM_OLD + NUM_NEW, DIM])
-        loss = make_loss(tf.nn.embedding_lookup(e, BATCHES["new data"]), tf.ones([2]))
+        e, vectors, loss = one_variable()
         try:
             tf.train.GradientDescentOptimizer(0.05).minimize(loss, var_list=[e[NUM_OLD:]])
         except ValueError as error:
@@ -191,7 +198,7 @@ def concat_after_the_lookup():
 def look_up_in_chosen_table(x, z, old_rows, num_new_rows):
     e_old, e = two_variables(old_rows, num_new_rows)
     table = tf.cond(z, lambda: e, lambda: e_old)
-    offset = tf.cond(z, lambda: tf.constant(len(old_rows)), lambda: tf.constant(0))
+    offset = len(old_rows) * tf.cast(z, tf.int32)
     return tf.nn.embedding_lookup(table, x - offset), e_old, e
 
 
@@ -219,8 +226,8 @@ def look_up_in_branches(x, z, old_rows, num_new_rows):
 def cond_around_lookups():
     """The answer again, with the lookups inside the branches, as tf1_embed's "cond" has it.
 
-    The gradient of `e` now names the rows of the batch and no others. A step still costs O(new
-    rows), and a mixed batch is still an error, though one that says what is wrong.
+    The gradient of `e` now names the rows of the batch and no others, and a step costs O(batch). A
+    mixed batch is still an error, though one that says what is wrong.
     """
     return try_batches(look_up_in_branches)
 
