@@ -10,6 +10,7 @@ import io
 import json
 import re
 import shlex
+import textwrap
 from collections import namedtuple
 from pathlib import Path
 
@@ -186,12 +187,15 @@ CHECKS = {
 def test_blocks_of_adopting_are_those_that_tests_know():
     sections = [f"{each.number}. {each.title}" for each in adoptions.read_sections().values()]
     estimators = (ROOT / "tests" / "test_estimators.py").read_text(encoding="utf-8")
+    lookups = (ROOT / "tests" / "test_lookup.py").read_text(encoding="utf-8")
     shared = []
     for block in read_blocks(ADOPTING):
         if block.section == "What all sections share":
             shared.append(block.language)
         elif block.section == "Estimators":
             assert all(part in estimators for part in block.text.split("\n\n\n")), block
+        elif block.section == "Keras models":
+            assert textwrap.indent(block.text, "    ") in lookups, block
         else:
             assert block.section in sections, block
             assert block.language in ("diff", "python", "sh"), block

@@ -364,10 +364,12 @@ def test_keras_trains_a_table_that_is_an_attribute_of_a_layer():
         pytest.skip("Keras 3 has no graph mode")
     keras = tf.keras
 
-    class Lookup(keras.layers.Layer):
+    class Lookup(tf.keras.layers.Layer):
+        """Looks ids up in a table of get_grown_table, of which Keras then trains the new rows."""
+
         def __init__(self, table):
             super().__init__()
-            self.table, self.frozen, self.trainable_rows = table, table.frozen, table.trainable
+            self.table, self.old_rows, self.new_rows = table, table.frozen, table.trainable
 
         def call(self, ids):
             return tf1_embed.embedding_lookup(self.table, ids)

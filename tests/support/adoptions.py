@@ -102,7 +102,7 @@ def run_program(code, num):
 
 def _run(code, num, batches, restore=None, save=None, folder=None):
     """Runs a whole program in a graph of its own; returns its names."""
-    with tf.Graph().as_default():
+    with tf.Graph().as_default(), _lookup_of_tensorflow():
         tf.set_random_seed(0)
         code = f"batches, folder = {batches}, {folder!r}\n{code}"
         names = run_program(code, num)
@@ -146,6 +146,16 @@ def _initial_values(table):
     with tf.Session(graph=table.trainable.graph) as session:
         session.run([table.frozen.initializer, table.trainable.initializer])
         return session.run(tf.concat([table.frozen, table.trainable], 0))
+
+
+@contextlib.contextmanager
+def _lookup_of_tensorflow():
+    """Brings TensorFlow's lookup back after a program that put another in its place."""
+    lookup = tf.nn.embedding_lookup
+    try:
+        yield
+    finally:
+        tf.nn.embedding_lookup = lookup
 
 
 @contextlib.contextmanager
