@@ -252,7 +252,7 @@ def test_19_array_never_enters_the_graph(outcome_of):
     assert max(sizes) <= max(len(batch) for batch in BATCHES)
 
 
-def test_21_brackets_are_refused(tmp_path):
+def test_21_brackets_are_refused(tmp_path, graph):
     with pytest.raises(ValueError, match="without brackets, which TensorFlow takes for a pattern"):
         tf1_embed.get_grown_table("table", 2, checkpoint=os.path.join(str(tmp_path), "old[1]"))
 

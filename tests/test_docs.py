@@ -260,6 +260,16 @@ def test_tests_and_programs_that_are_named_are_there(page):
         assert (ROOT / path).exists(), path
 
 
+def test_ideas_of_the_question_are_where_the_page_says():
+    page = (ROOT / "docs" / "how_it_works.md").read_text(encoding="utf-8")
+    section = page.partition("## The question, in the code\n")[2].partition("\n## ")[0]
+    places = re.findall(r"\| `([\w/]+\.py)` \| `(\w+)` \|$", section, re.MULTILINE)
+    assert len(places) == section.count("\n| ") - 1 >= 6
+    for path, name in places:
+        code = (ROOT / "tf1_embed" / path).read_text(encoding="utf-8")
+        assert re.search(rf"^(def|class) {name}\b", code, re.MULTILINE), (path, name)
+
+
 def test_reference_has_every_public_name_once():
     text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs/api").glob("*.md"))
     named = re.findall(r"^\.\. auto\w+:: tf1_embed\.(\w+)$", text, re.MULTILINE)

@@ -1,6 +1,7 @@
 """The house's plan: rooms whose imports go one way, down; TensorFlow where it is needed."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,18 @@ def test_no_imports_go_in_a_circle():
             break
         imports = {module: names for module, names in imports.items() if module not in settled}
     assert not imports, f"these import one another: {sorted(imports)}"
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/how_it_works.md"])
+def test_map_of_the_rooms_is_that_of_the_house(page):
+    text = (PACKAGE.parent / page).read_text(encoding="utf-8").partition("## The rooms\n")[2]
+    rows = re.findall(r"^\| ([a-z ]+) \| (.*?) \| .* \| (all below|none) \|$", text, re.MULTILINE)
+    assert [name for name, _, _ in rows] == list(ROOMS)
+    assert [imports for _, _, imports in rows] == ["all below"] * (len(ROOMS) - 1) + ["none"]
+    for members, (_, where, _) in zip(ROOMS.values(), rows):
+        for path in re.findall(r"`([^`]+)`", where):
+            name = name_of(PACKAGE / path)
+            assert (PACKAGE / path).exists() and name.replace("/", ".") in members, path
 
 
 def test_imports_are_found_where_they_are_known_to_be():
