@@ -8,6 +8,9 @@ in the batches they can serve:
 | `partition` | yes                        | O(batch)                                   |
 | `cond`      | an error that says so      | O(batch)                                   |
 | `concat`    | yes                        | O(table): copies both variables every step |
+
+Each is a function of its name at the end of this file, which reads as the question's answer does:
+which ids are new, the offset that turns them into rows of the new variable, and the way back.
 """
 
 from __future__ import annotations
@@ -116,8 +119,7 @@ def embedding_lookup(
     warn_of_lambda_layer(table)
     with tf.name_scope(name, "embedding_lookup", [ids]) as scope:
         ids = _valid_ids(table, ids)
-        extra = {"is_new": is_new} if strategy == "cond" else {}
-        vectors = _STRATEGIES[strategy](table, tf.reshape(ids, [-1]), **extra)
+        vectors = _STRATEGIES[strategy](table, tf.reshape(ids, [-1]), is_new)
         row_shape = list(table.shape[1:])
         if max_norm is not None:
             # Before the ids' shape is put back, whose rank need not be known.
@@ -212,16 +214,31 @@ def _valid_ids(table, ids):
         return tf.identity(ids)
 
 
-def _partition(table, ids):
+def _are_new(table, ids):
+    """Tells of each id whether its row is in the trainable variable."""
+    if isinstance(table, GrownTable):
+        return ids >= table.num_old_rows
+    return table.trainable_rows.contains(ids)
+
+
+def _without_offset(table, new_ids):
+    """Returns the rows of the trainable variable that the ids of trainable rows have."""
+    if isinstance(table, GrownTable):
+        return new_ids - table.num_old_rows
+    # Chosen rows have gaps between them: the offset is another one for each run of ids.
+    return table.trainable_rows.position(new_ids)
+
+
+def _partition(table, ids, is_new):
     """Sends each id to its own variable and puts the vectors back in order."""
     if ids.shape.num_elements() == 0:
         # Where 1.15 can fold a stitch of nothing, it takes it for one row.
         return _look_up_trainable(table, ids)
-    is_new = tf.cast(_are_new(table, ids), tf.int32)
-    old_ids, new_ids = tf.dynamic_partition(ids, is_new, 2)
+    are_new = tf.cast(_are_new(table, ids), tf.int32)
+    old_ids, new_ids = tf.dynamic_partition(ids, are_new, 2)
     old_vectors = _look_up_frozen(table, old_ids)
     new_vectors = _look_up_trainable(table, _without_offset(table, new_ids))
-    places_in_batch = tf.dynamic_partition(tf.range(tf.size(ids)), is_new, 2)
+    places_in_batch = tf.dynamic_partition(tf.range(tf.size(ids)), are_new, 2)
     return tf.dynamic_stitch(places_in_batch, [old_vectors, new_vectors])
 
 
@@ -250,7 +267,7 @@ def _cond(table, ids, is_new):
     return tf.cond(is_new, lambda: new_vectors, lambda: _look_up_frozen(table, ids))
 
 
-def _concat(table, ids):
+def _concat(table, ids, is_new):
     """Copies both variables into one tensor, in every step, and gathers the rows there."""
     with outside_of_loops(table.trainable):
         both = tf.concat(both_of(table), 0)
@@ -258,21 +275,6 @@ def _concat(table, ids):
 
 
 _STRATEGIES = {"partition": _partition, "cond": _cond, "concat": _concat}
-
-
-def _are_new(table, ids):
-    """Tells of each id whether its row is in the trainable variable."""
-    if isinstance(table, GrownTable):
-        return ids >= table.num_old_rows
-    return table.trainable_rows.contains(ids)
-
-
-def _without_offset(table, new_ids):
-    """Returns the rows of the trainable variable that the ids of trainable rows have."""
-    if isinstance(table, GrownTable):
-        return new_ids - table.num_old_rows
-    # Chosen rows have gaps between them: the offset is another one for each run of ids.
-    return table.trainable_rows.position(new_ids)
 
 
 def _look_up_frozen(table, ids):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import operator
-from typing import Sequence, Union
+from typing import TYPE_CHECKING, Any, Iterator, Sequence, Union
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow.compat.v1 as tf
 
 # What names rows of a table whose size is known: `as_rows` takes all of these.
 RowsLike = Union["Rows", Sequence[int], Sequence[bool], np.ndarray, range, slice]
@@ -45,7 +48,13 @@ class Rows:
 
     __slots__ = ("_shifts", "_starts", "_stops", "count", "size")
 
-    def __init__(self, starts, stops, size):
+    count: int
+    size: int
+    _shifts: np.ndarray
+    _starts: np.ndarray
+    _stops: np.ndarray
+
+    def __init__(self, starts: Any, stops: Any, size: int) -> None:
         """Takes runs that are sorted, disjoint and not empty; use the named constructors."""
         starts = np.asarray(starts, np.int64)
         stops = np.asarray(stops, np.int64)
@@ -63,11 +72,11 @@ class Rows:
         ):
             object.__setattr__(self, field, value)
 
-    def __setattr__(self, field, value):
+    def __setattr__(self, field: str, value: Any) -> None:
         raise AttributeError(f"Rows are immutable: `{field}` cannot be set; make new Rows instead")
 
     @classmethod
-    def range(cls, start, stop, size):
+    def range(cls, start: int, stop: int, size: int) -> Rows:
         """Returns the rows `start` to `stop - 1` of a table of `size` rows.
 
         Args:
@@ -98,7 +107,7 @@ class Rows:
         return cls([start], [stop], size) if start < stop else cls([], [], size)
 
     @classmethod
-    def of(cls, ids, size):
+    def of(cls, ids: Any, size: int) -> Rows:
         """Returns the rows named by `ids`, in any order; an id given twice counts once.
 
         Args:
@@ -129,7 +138,7 @@ class Rows:
         return cls(starts, stops, size)
 
     @classmethod
-    def where(cls, mask):
+    def where(cls, mask: Any) -> Rows:
         """Returns the rows at which `mask` is true.
 
         Args:
@@ -155,7 +164,7 @@ class Rows:
         return cls(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), mask.size)
 
     @classmethod
-    def of_runs(cls, runs, size):
+    def of_runs(cls, runs: Sequence[Sequence[int]], size: int) -> Rows:
         """Returns the rows of `runs`, which `Rows.runs` gives.
 
         Args:
@@ -188,14 +197,14 @@ class Rows:
             )
         return cls(ends[:, 0], ends[:, 1], size)
 
-    def __invert__(self):
+    def __invert__(self) -> Rows:
         """Returns the rows of the table that are not in this set."""
         starts = np.concatenate([[0], self._stops])
         stops = np.concatenate([self._starts, [self.size]])
         occupied = starts < stops
         return Rows(starts[occupied], stops[occupied], self.size)
 
-    def of_partitions(self, sizes, strategy):
+    def of_partitions(self, sizes: Sequence[int], strategy: str | None) -> list[Rows]:
         """Returns the rows that each partition of the table has of these, by its own count.
 
         Args:
@@ -219,12 +228,12 @@ class Rows:
             for start, size in zip(starts, sizes)
         ]
 
-    def ids(self):
+    def ids(self) -> np.ndarray:
         """Returns the row ids in ascending order, an int64 array of shape [count]."""
         lengths = self._stops - self._starts
         return np.arange(self.count) + np.repeat(self._shifts, lengths)
 
-    def runs(self):
+    def runs(self) -> list[list[int]]:
         """Returns the runs of ids that follow one another, a list of `[start, stop]` lists.
 
         Example:
@@ -233,7 +242,7 @@ class Rows:
         """
         return np.stack([self._starts, self._stops], axis=1).tolist()
 
-    def chunks(self, max_rows):
+    def chunks(self, max_rows: int) -> Iterator[slice | np.ndarray]:
         """Yields the rows in ascending order, piece by piece, as indices of NumPy arrays.
 
         No array of more than `max_rows` ids is ever made, and none for a range.
@@ -261,7 +270,7 @@ class Rows:
             lengths = np.diff(np.concatenate([[start], positions[first + 1 : end], [stop]]))
             yield np.arange(start, stop) + np.repeat(shifts, lengths)
 
-    def contains(self, ids):
+    def contains(self, ids: Any) -> Any:
         """Tells which ids are in the set.
 
         A range costs two comparisons; any other set O(ids * log runs).
@@ -289,7 +298,7 @@ class Rows:
             return ids >= _constant(tf, self._starts[0], ids)
         return ids < _constant(tf, self._stops[0], ids)
 
-    def position(self, ids):
+    def position(self, ids: Any) -> Any:
         """Returns the position of each id among the rows of the set, in ascending order.
 
         A range costs one subtraction; any other set O(ids * log runs).
@@ -314,7 +323,7 @@ class Rows:
             raise ValueError(f"`ids` must be in {self}; {ids[~members].flat[0]} is not")
         return ids - self._of_run(self._shifts, ids) if self.count else ids
 
-    def ids_tensor(self):
+    def ids_tensor(self) -> tf.Tensor:
         """Returns the row ids in ascending order as an int64 `tf.Tensor` of shape [count].
 
         A range adds two numbers to the graph, any other set its ids.
@@ -344,10 +353,10 @@ class Rows:
         value = tf.gather(_constant(tf, values, ids), tf.maximum(run - 1, 0))
         return tf.reshape(value, tf.shape(ids))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.count
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Rows)
             and self.size == other.size
@@ -355,10 +364,10 @@ class Rows:
             and np.array_equal(self._stops, other._stops)
         )
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((self.size, self._starts.tobytes(), self._stops.tobytes()))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         if not self.count:
             return f"Rows.range(0, 0, size={self.size})"
         if len(self._starts) == 1:
@@ -430,7 +439,7 @@ def as_rows(argument: str, value: RowsLike, size: int) -> Rows:
     return Rows.of(ids, size)
 
 
-def rows_in_chunk(dtype, row_shape):
+def rows_in_chunk(dtype: Any, row_shape: Sequence[int]) -> int:
     """Returns how many rows of a table are read at one time, an int.
 
     Args:
@@ -442,12 +451,12 @@ def rows_in_chunk(dtype, row_shape):
     return max(1, CHUNK_BYTES // max(row_bytes, 8))
 
 
-def ids_of(index):
+def ids_of(index: slice | np.ndarray) -> np.ndarray:
     """Returns the ids of an index that `Rows.chunks` yields, an int64 array."""
     return np.arange(index.start, index.stop) if isinstance(index, slice) else index
 
 
-def ids_at(rows, positions):
+def ids_at(rows: Rows, positions: np.ndarray) -> np.ndarray:
     """Returns the ids that have these positions among the rows, the inverse of `Rows.position`.
 
     Args:

@@ -4,6 +4,10 @@ The operations that read are made once for each variable, under names of their o
 number of readers share them, also in a graph that was finalized since.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 
@@ -23,7 +27,13 @@ class LiveRows:
       graph: `tf.Graph` that it is in.
     """
 
-    def __init__(self, variable, partition_strategy=None):
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    partition_strategy: str | None
+    graph: tf.Graph
+
+    def __init__(self, variable: Any, partition_strategy: str | None = None) -> None:
         """Makes the operations that read, or finds those made before.
 
         Args:
@@ -63,7 +73,7 @@ class LiveRows:
         self.dtype = np.dtype(parts[0].dtype.base_dtype.as_numpy_dtype)
         self._gathers = [_gather(part) for part in parts]
 
-    def read(self, session, index):
+    def read(self, session: tf.Session, index: slice | np.ndarray) -> np.ndarray:
         """Returns the rows that `index` names, one that `Rows.chunks` yields, as an array."""
         ids = ids_of(index)
         if len(self._gathers) == 1:
@@ -78,7 +88,7 @@ class LiveRows:
             values[part == each] = rows
         return values
 
-    def in_session(self, session=None):
+    def in_session(self, session: tf.Session | None = None) -> _RowsInSession:
         """Returns the variable's value in a session, to be indexed as an array is."""
         session = session or tf.get_default_session()
         if session is None:
@@ -97,8 +107,8 @@ class _RowsInSession:
         return self._live_rows.read(self._session, index)
 
 
-def frozen_variable_and_rows(table):
-    """Returns the frozen variable of a `GrownTable`, and which `Rows` of it are frozen."""
+def frozen_variable_and_rows(table: Any) -> tuple[tf.Variable, Rows]:
+    """Returns the frozen variable of a split table, and which `Rows` of it are frozen."""
     num_rows = table.frozen.shape.as_list()[0]
     # Of a grown table all; in a row-split one the frozen variable has stale rows, too.
     rows = ~table.trainable_rows

@@ -1,15 +1,22 @@
 """Variables: their kinds, what is checked of them, and the partitions TensorFlow cut them into."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from tf1_embed.partitions import STRATEGIES
 from tf1_embed.rows import Rows
 
+if TYPE_CHECKING:
+    import tensorflow.compat.v1 as tf
 
-def is_ref(variable):
+
+def is_ref(variable: tf.Variable) -> bool:
     """Tells a ref variable, the default of TF 1, from a resource variable."""
     return not hasattr(variable, "handle")
 
 
-def partitions_of(variable):
+def partitions_of(variable: Any) -> list:
     """Returns the list of the partitions of a variable, which may be given as such a list."""
     is_whole = not hasattr(variable, "_get_variable_list") and not isinstance(
         variable, (list, tuple)
@@ -17,7 +24,7 @@ def partitions_of(variable):
     return [variable] if is_whole else list(variable)
 
 
-def full_name(variable):
+def full_name(variable: Any) -> str:
     """Returns a variable's full name, that of the whole for a partitioned one."""
     if hasattr(variable, "_get_variable_list"):
         return variable.name
@@ -26,7 +33,7 @@ def full_name(variable):
     return first.op.name.rsplit("/part_", 1)[0] if others else first.op.name
 
 
-def check_strategy(variable, partition_strategy):
+def check_strategy(variable: Any, partition_strategy: str | None) -> None:
     """Raises a ValueError if lookups in a variable need a strategy, and none is given."""
     count = len(partitions_of(variable))
     if count > 1 and partition_strategy not in STRATEGIES:
@@ -37,7 +44,9 @@ def check_strategy(variable, partition_strategy):
         )
 
 
-def rows_by_partition(variable, rows, partition_strategy=None):
+def rows_by_partition(
+    variable: Any, rows: Rows, partition_strategy: str | None = None
+) -> list[tuple[tf.Variable, Rows]]:
     """Returns a list of (variable, its `Rows`), one for each partition.
 
     Whether the rows are those of the variable is checked here only where there are several.
@@ -66,7 +75,7 @@ def rows_by_partition(variable, rows, partition_strategy=None):
     return list(zip(parts, rows.of_partitions(sizes, partition_strategy)))
 
 
-def check_variable(variable, rows, axis=0):
+def check_variable(variable: tf.Variable, rows: Rows, axis: int = 0) -> None:
     """Checks that `rows` are rows of `variable`; raises as `freeze_rows` does."""
     if not hasattr(variable, "initializer"):
         raise TypeError(
