@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from support.tables import DTYPES, counting_rows, flip_byte, save_checkpoint, special_rows, truncate
 from tf1_embed import raw_ops
 from tf1_embed.checkpoint.files import reader as module
+from tf1_embed.checkpoint.files.catalog import OBJECT_SUFFIX
 from tf1_embed.checkpoint.files.crc32c import crc32c, mask
+from tf1_embed.checkpoint.files.dtypes import as_dtype
+from tf1_embed.checkpoint.files.find import CheckpointDamaged
 from tf1_embed.checkpoint.files.index import Entry, read_index, slice_key, write_index
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 
@@ -161,7 +164,7 @@ def test_partial_slices_of_several_names_are_read_as_one(tmp_path):
         names = reader.names()
         assert names == ["e/art_0/Adam", "e/art_1/Adam"]
         assert all(reader.is_partial(name) for name in names)
-        with pytest.raises(tf.errors.DataLossError, match="do not cover it"):
+        with pytest.raises(CheckpointDamaged, match="do not cover it"):
             reader.rows("e/art_1/Adam", 0, 1000)
         joined = reader.join(names[::-1])
         np.testing.assert_array_equal(reader.rows(joined, 0, 1000), TABLE)
@@ -172,7 +175,7 @@ def test_partial_slices_of_several_names_are_read_as_one(tmp_path):
 def test_variable_is_found_by_its_name_in_both_kinds_of_checkpoint(checkpoints, tmp_path):
     prefix = save_checkpoint(tmp_path / "m", {"e": TABLE})
     entries, _ = read_index((tmp_path / "m.index").read_bytes())
-    key = f"e{module.OBJECT_SUFFIX}"
+    key = f"e{OBJECT_SUFFIX}"
     (tmp_path / "m.index").write_bytes(write_index({key.encode(): entries[b"e"]}))
     with CheckpointReader(prefix) as reader:
         assert reader.find("e") == reader.find(key) == key
@@ -185,7 +188,7 @@ def test_variable_is_found_by_its_name_in_both_kinds_of_checkpoint(checkpoints, 
 def damaged(prefix, *problems):
     """The error names the checkpoint, what is wrong, and the remedy."""
     pattern = rf"checkpoint {prefix} is damaged: .*{'.*'.join(problems)}.*\. Restore it from a copy"
-    return pytest.raises(tf.errors.DataLossError, match=pattern)
+    return pytest.raises(CheckpointDamaged, match=pattern)
 
 
 @pytest.fixture
@@ -280,17 +283,17 @@ def test_damage_to_tensors_that_are_not_read_does_not_matter(copied, tmp_path):
 
 
 def test_damaged_strings_are_found(tmp_path):
-    words = np.array([b"caf\xc3\xa9", b"", b"a" * 300], object)
+    words = np.array([b"caf\xc3\xa9", b"", b"a" * 20000], object)
     prefix = save_checkpoint(tmp_path / "m", {"words": words})
     data = tmp_path / "m.data-00000-of-00001"
     before = data.read_bytes()
-    for position in range(0, len(before), 7):
+    for position in [*range(20), 4999, 5000, 12345, len(before) - 1]:
         flip_byte(data, position)
         with CheckpointReader(prefix) as reader:
             for _, _, chunks in reader.raw("words"):
                 for _ in chunks:
                     pass
-            with damaged(prefix, "'words': "):
+            with damaged(prefix, "checksum of 'words'"):
                 reader.check_rest()
         data.write_bytes(before)
     with CheckpointReader(prefix) as reader:
@@ -392,13 +395,13 @@ def test_any_altered_entry_is_refused_or_read_right(checkpoints, tmp_path_factor
     altered(prefix, replace(b"e", **{field: value}))
     try:
         with CheckpointReader(prefix) as reader:
-            if reader.dtype("e") == tf.float32 and reader.shape("e") == (1000, 4):
+            if reader.dtype("e") == as_dtype(tf.float32) and reader.shape("e") == (1000, 4):
                 np.testing.assert_array_equal(reader.rows("e", 0, 1000), TABLE)
             for _, _, chunks in reader.raw("e"):
                 for _ in chunks:
                     pass
             reader.check_rest()
-    except tf.errors.DataLossError as error:
+    except CheckpointDamaged as error:
         assert prefix in str(error)
 
 

@@ -23,6 +23,7 @@ from tf1_embed.checkpoint import rewrite as rewriting
 from tf1_embed.checkpoint.files import write_back
 from tf1_embed.checkpoint.files import writer as module
 from tf1_embed.checkpoint.files.ahead import ahead
+from tf1_embed.checkpoint.files.find import CheckpointDamaged
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
 from tf1_embed.checkpoint.rewrite import Change, rewrite
@@ -493,7 +494,7 @@ def test_dry_run_writes_nothing(source, tmp_path):
 def test_damage_that_is_copied_is_found_before_anything_is_published(source, tmp_path, position):
     flip_byte(tmp_path / "source" / "m.data-00000-of-00001", position)
     with CheckpointReader(source) as reader, leaves_no_trace(tmp_path):
-        with pytest.raises(tf.errors.DataLossError, match="checksum of 'e'"):
+        with pytest.raises(CheckpointDamaged, match="checksum of 'e'"):
             rewrite(reader, {}, tmp_path / "m")
 
 

@@ -25,16 +25,32 @@ ROOMS = {
     "word vectors": ["word_vectors"],
     "vocabulary": ["vocabulary"],
     "rows": [
+        "bfloat16",
         "certificates",
         "fingerprints",
         "initializers",
         "new_file",
         "partitions",
+        "philox",
         "raw_ops",
         "rows",
         "version",
     ],
 }
+
+# Import no TensorFlow when they are imported, nor does what they import. What is in a graph, and
+# TensorFlow's own initializers, they meet in functions.
+WITHOUT_TENSORFLOW = ["word vectors", "vocabulary", "checkpoint files", "checkpoint"]
+WITHOUT_TENSORFLOW_EITHER = [
+    "bfloat16",
+    "certificates",
+    "fingerprints",
+    "initializers",
+    "new_file",
+    "partitions",
+    "philox",
+    "rows",
+]
 
 # May use private names of TensorFlow, for versions in which they are not public yet.
 PRIVATE_NAMES = {"raw_ops"}
@@ -149,6 +165,27 @@ print(sorted(each for each in sys.modules if each.startswith("tensorflow")))
         timeout=120,
     )
     assert result.stdout.strip() == "[]", result.stderr
+
+
+def test_rooms_of_checkpoints_and_vocabularies_do_not_import_tensorflow():
+    rooms = [list(ROOMS).index(room) for room in WITHOUT_TENSORFLOW]
+    modules = [module for module in MODULES if room_of(module) in rooms]
+    assert "checkpoint.grow" in modules and "checkpoint.files.reader" in modules
+    program = """
+import importlib, sys
+for module in sys.argv[1:]:
+    importlib.import_module("tf1_embed." + module)
+    if "tensorflow" in sys.modules:
+        sys.exit(f"{module} imports TensorFlow")
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program, *modules, *WITHOUT_TENSORFLOW_EITHER],
+        cwd=str(PACKAGE.parent),
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
 
 
 def test_every_public_name_is_there():

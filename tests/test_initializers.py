@@ -5,6 +5,10 @@ import tensorflow.compat.v1 as tf
 import tf1_embed
 from support.tables import DTYPES, bits, counting_rows, numpy_dtype, special_rows
 from tf1_embed import initializers
+from tf1_embed import rows as chunks
+from tf1_embed.bfloat16 import as_bits, as_numbers
+from tf1_embed.checkpoint.files.dtypes import as_dtype
+from tf1_embed.checkpoint.new_rows import OldRows, make_new_rows
 
 
 def new_rows(initializer, old_rows, num_new_rows=2, name="embedding", graph_seed=None):
@@ -86,7 +90,7 @@ def test_copies_need_one_id_for_each_new_row():
 @pytest.mark.parametrize("chunk_rows", [1, 7, 50, 1000])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_mean_is_numpys_however_many_chunks(monkeypatch, chunk_rows, dtype):
-    monkeypatch.setattr(initializers, "CHUNK_ROWS", chunk_rows)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 24 * chunk_rows)
     old_rows = normal_rows(50, 3, dtype)
     got = new_rows(initializers.mean(), old_rows)
     expected = old_rows.astype(np.float64).mean(axis=0).astype(dtype)
@@ -109,7 +113,7 @@ def test_mean_is_taken_in_float64():
 
 @pytest.mark.parametrize("chunk_rows", [7, 1000])
 def test_mean_and_covariance_are_those_of_the_old_rows(monkeypatch, chunk_rows):
-    monkeypatch.setattr(initializers, "CHUNK_ROWS", chunk_rows)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 24 * chunk_rows)
     old_rows = normal_rows(200, 3)
     got = new_rows(initializers.mean_and_covariance(), old_rows, num_new_rows=100000)
     np.testing.assert_allclose(got.mean(axis=0), old_rows.mean(axis=0), atol=0.03)
@@ -119,7 +123,7 @@ def test_mean_and_covariance_are_those_of_the_old_rows(monkeypatch, chunk_rows):
 
 def test_number_of_chunks_does_not_change_the_draw(monkeypatch):
     def draw(chunk_rows):
-        monkeypatch.setattr(initializers, "CHUNK_ROWS", chunk_rows)
+        monkeypatch.setattr(chunks, "CHUNK_BYTES", 24 * chunk_rows)
         return new_rows(initializers.mean_and_covariance(), normal_rows(50, 3))
 
     np.testing.assert_allclose(draw(7), draw(1000), rtol=1e-4)
@@ -231,6 +235,67 @@ def test_needs_old_rows_is_told():
 )
 def test_repr_is_the_call_that_made_it(text):
     assert repr(eval(f"initializers.{text}")) == text
+
+
+# The same in a checkpoint, where NumPy computes them.
+
+
+def in_numpy(initializer, old_rows, num_new_rows, name="embedding"):
+    """Returns the new rows as `grow_checkpoint` makes them."""
+    old_rows = as_bits(old_rows)
+    seen = OldRows(name, len(old_rows), lambda ids: old_rows[ids])
+    shape, dtype = old_rows.shape[1:], as_dtype(old_rows.dtype)
+    return make_new_rows(initializer, num_new_rows, seen, shape, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "initializer",
+    [
+        initializers.zeros(),
+        initializers.constant(1 / 3),
+        initializers.constant([0.1, 1e-5, 70000]),
+        initializers.copy_of([3, 8, 3]),
+    ],
+    ids=repr,
+)
+def test_numpy_gives_the_bits_of_the_graph(initializer, dtype):
+    old_rows = special_rows(dtype, 3)
+    expected, got = new_rows(initializer, old_rows, 3), in_numpy(initializer, old_rows, 3)
+    assert bits(got).tobytes() == bits(expected).tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dim", [None, 5])
+@pytest.mark.parametrize(
+    "initializer",
+    [
+        initializers.glorot_normal(),
+        initializers.glorot_normal(-3),
+        initializers.mean(),
+        initializers.mean_and_covariance(7),
+    ],
+    ids=repr,
+)
+def test_numpy_gives_the_values_of_the_graph_but_for_their_last_bits(initializer, dim, dtype):
+    old_rows = normal_rows(40, 5)
+    # Also where fewer old rows than columns make the covariance singular.
+    for rows in (old_rows, old_rows[:3]):
+        rows = (rows if dim else rows[:, 0]).astype(numpy_dtype(dtype))
+        expected = new_rows(initializer, rows, 2000).astype(np.float64)
+        got = as_numbers(in_numpy(initializer, rows, 2000)).astype(np.float64)
+        one_bit = {"float16": 1e-3, "bfloat16": 8e-3, "float32": 3e-7, "float64": 1e-13}[dtype]
+        # Square roots of variances that are 0 but for their rounding.
+        near_zero = 1e-6 if repr(initializer).startswith("mean_and") else 1e-9
+        np.testing.assert_allclose(got, expected, rtol=one_bit, atol=near_zero)
+
+
+@pytest.mark.parametrize("spoilt", [np.nan, np.inf])
+def test_numpy_too_refuses_statistics_of_nan_or_infinity(spoilt):
+    old_rows = counting_rows(9)
+    old_rows[3, 1] = spoilt
+    with pytest.raises(ValueError, match="'embedding' hold NaN or infinity"):
+        in_numpy(initializers.mean(), old_rows, 2)
 
 
 # TensorFlow's own initializers, arrays and tensors.

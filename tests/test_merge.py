@@ -18,6 +18,7 @@ from support.tables import (
     truncate,
 )
 from tf1_embed import Rows
+from tf1_embed.checkpoint.files.find import CheckpointDamaged
 from tf1_embed.checkpoint.merge import merge_checkpoint
 from tf1_embed.checkpoint.split import split_checkpoint
 from tf1_embed.cli import main
@@ -426,13 +427,13 @@ def test_brackets_are_refused_as_tensorflow_would_never_find_the_output(grown, t
 
 def test_truncated_checkpoint_is_refused(grown, tmp_path):
     truncate(tmp_path / "grown" / "model.ckpt-3.data-00000-of-00001", 40)
-    assert_refused(tmp_path, tf.errors.DataLossError, "damaged", grown)
+    assert_refused(tmp_path, CheckpointDamaged, "damaged", grown)
 
 
 @pytest.mark.parametrize("file", ["index", "data-00000-of-00001"])
 def test_flipped_byte_is_refused(grown, tmp_path, file):
     flip_byte(tmp_path / "grown" / f"model.ckpt-3.{file}", 60)
-    assert_refused(tmp_path, tf.errors.DataLossError, "[Cc]hecksum|damaged", grown)
+    assert_refused(tmp_path, CheckpointDamaged, "[Cc]hecksum|damaged", grown)
 
 
 def test_full_disk_is_noticed_before_anything_is_written(grown, tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from support.tables import (
 from tf1_embed import Rows
 from tf1_embed import rows as chunks
 from tf1_embed.checkpoint.files import reader
+from tf1_embed.checkpoint.files.find import CheckpointDamaged
 from tf1_embed.checkpoint.merge import merge_checkpoint
 from tf1_embed.checkpoint.split import split_checkpoint
 
@@ -196,7 +197,7 @@ REFUSED = {
     "no folder": (FileNotFoundError, "there is no folder", {"out": "sub/new"}),
     "output exists": (FileExistsError, "exists", {"out": "parts"}),
     "output is the input": (FileExistsError, "is the checkpoint", {"out": "old", "force": True}),
-    "damaged": (tf.errors.DataLossError, "'e'", {"checkpoint": "damaged"}),
+    "damaged": (CheckpointDamaged, "'e'", {"checkpoint": "damaged"}),
 }
 
 

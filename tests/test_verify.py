@@ -4,6 +4,7 @@ import tensorflow.compat.v1 as tf
 
 from support.tables import DTYPES, bits, counting_rows, flip_byte, save_checkpoint, special_rows
 from tf1_embed import rows as chunks
+from tf1_embed.checkpoint.files.find import CheckpointDamaged
 from tf1_embed.checkpoint.grow import grow_checkpoint
 from tf1_embed.checkpoint.verify import Comparison, verify_checkpoint
 from tf1_embed.vocabulary import id_map
@@ -172,8 +173,8 @@ REFUSED = {
     "no tables": (ValueError, "`tables` must be a list of names, got none", {"tables": []}),
     "no old checkpoint": (FileNotFoundError, "nothing", {"old": "nothing"}),
     "no new checkpoint": (FileNotFoundError, "nothing", {"new": "nothing"}),
-    "damaged old": (tf.errors.DataLossError, "damaged", {"old": "damaged"}),
-    "damaged new": (tf.errors.DataLossError, "damaged", {"new": "damaged"}),
+    "damaged old": (CheckpointDamaged, "damaged", {"old": "damaged"}),
+    "damaged new": (CheckpointDamaged, "damaged", {"new": "damaged"}),
 }
 
 

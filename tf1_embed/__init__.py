@@ -8,6 +8,7 @@ import importlib
 from tf1_embed.version import __version__
 
 _MODULE_OF_NAME = {
+    "CheckpointDamaged": "tf1_embed.checkpoint.files.find",
     "FrozenRowsChanged": "tf1_embed.proof.frozen_bits",
     "FrozenRowsChecker": "tf1_embed.proof.checker",
     "FrozenRowsHook": "tf1_embed.proof.checker",

@@ -67,20 +67,18 @@ def write_certificates(prefix, certificates):
 def encode_certificates(certificates):
     """Returns the bytes of the file of certificates. The same certificates give the same bytes.
 
-    The versions of tf1_embed and of TensorFlow are noted.
+    The version of tf1_embed is noted.
 
     Raises:
       ValueError: if two certificates are of one table.
     """
-    import tensorflow.compat.v1 as tf
-
     names = [each.table for each in certificates]
     if len(set(names)) < len(names):
         raise ValueError(f"`certificates` must be one a table, got {names}")
     content = {
         "format": _FORMAT,
         "tables": {each.table: _as_json(each) for each in certificates},
-        "versions": {"tensorflow": tf.__version__, "tf1_embed": __version__},
+        "versions": {"tf1_embed": __version__},
     }
     text = json.dumps(content, indent=2, sort_keys=True)
     # Lists of numbers on one line. Strings are safe: within JSON they have no line breaks.

@@ -8,6 +8,7 @@ import hashlib
 
 import numpy as np
 
+from tf1_embed.bfloat16 import as_numbers, name_of
 from tf1_embed.rows import Rows, rows_in_chunk
 
 
@@ -41,7 +42,7 @@ class Digest:
         """Takes the dtype of the rows and the shape of them all, [count, ...]."""
         dtype = np.dtype(dtype)
         self._swap = dtype.newbyteorder("<") if dtype.str.startswith(">") else None
-        line = f"tf1_embed rows v1 {dtype.name} {'x'.join(str(each) for each in shape)}\n"
+        line = f"tf1_embed rows v1 {name_of(dtype)} {'x'.join(str(each) for each in shape)}\n"
         self._sha256 = hashlib.sha256(line.encode("ascii"))
 
     def update(self, rows):
@@ -113,7 +114,8 @@ def largest_difference(old, new):
     """
     # The casts of signalling NaNs would warn.
     with np.errstate(all="ignore"):
-        old, new = old.astype(np.float64), new.astype(np.float64)
+        old = as_numbers(old).astype(np.float64)
+        new = as_numbers(new).astype(np.float64)
         differ = (old != new) & ~(np.isnan(old) & np.isnan(new))
         differences = np.abs(new - old)[differ]
     differences[np.isnan(differences)] = np.inf

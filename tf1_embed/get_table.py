@@ -94,7 +94,7 @@ def get_grown_table(
         partitions, but not in those of the frozen variable; if the checkpoint's path has brackets.
       FileNotFoundError: if there is no such checkpoint or file.
       KeyError: if the checkpoint holds no such variable; the error lists those that it holds.
-      tf.errors.DataLossError: if the checkpoint is damaged.
+      CheckpointDamaged: if the checkpoint is damaged.
       RuntimeError: in eager mode.
 
     Example:
@@ -110,7 +110,7 @@ def get_grown_table(
     """
     check_graph_mode("get_grown_table")
     num_new_rows = _positive_int("num_new_rows", num_new_rows)
-    initializers.check_called(initializer)
+    initializer = initializers.told_apart(initializer)
     source = _source(name, checkpoint, checkpoint_name, old_rows, dtype)
     num_old_rows = source.shape[0]
     num_rows = num_old_rows + num_new_rows
@@ -121,7 +121,6 @@ def get_grown_table(
         name,
         f"{name}_new_rows",
         source,
-        old_rows,
         Rows.range(num_old_rows, num_rows, size=num_rows),
         initializer,
         regularizer=regularizer,
@@ -179,7 +178,7 @@ def get_row_split_table(
         `get_grown_table`.
       FileNotFoundError: as for `get_grown_table`.
       KeyError: as for `get_grown_table`.
-      tf.errors.DataLossError: as for `get_grown_table`.
+      CheckpointDamaged: as for `get_grown_table`.
       RuntimeError: in eager mode.
     """
     check_graph_mode("get_row_split_table")
@@ -197,7 +196,6 @@ def get_row_split_table(
         name,
         f"{name}_trainable_rows",
         source,
-        old_rows,
         trainable_rows,
         own_rows,
         regularizer=regularizer,
@@ -253,9 +251,7 @@ def _source(name, checkpoint, checkpoint_name, old_rows, dtype):
     return source
 
 
-def _get_table(
-    kind, name, trainable_name, source, old_rows, trainable_rows, initializer, **variable_kwargs
-):
+def _get_table(kind, name, trainable_name, source, trainable_rows, initializer, **variable_kwargs):
     regularizer = variable_kwargs.pop("regularizer")
     constraint = variable_kwargs.pop("constraint")
     partitioner = variable_kwargs.pop("partitioner") or tf.get_variable_scope().partitioner
@@ -275,7 +271,7 @@ def _get_table(
     frozen = get(
         name,
         source.shape,
-        lambda partitions: initial_values.of_old_rows(source, old_rows, partitions),
+        lambda partitions: initial_values.of_old_rows(source, partitions),
         trainable=False,
         # Else the scope's regularizer would add the whole old table to every step.
         regularizer=tf.no_regularizer,

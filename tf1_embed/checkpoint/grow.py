@@ -82,7 +82,7 @@ def grow_checkpoint(
       ValueError: if arguments contradict the checkpoint or each other, a variable would grow twice,
         `partition_strategy` is needed and not given, or a slot variable's first value is not known.
       OSError: if the disk is full.
-      tf.errors.DataLossError: if the checkpoint is damaged.
+      CheckpointDamaged: if the checkpoint is damaged.
     """
     if (num_new_rows is None) == (id_map is None):
         raise ValueError("give either `num_new_rows` or `id_map`")

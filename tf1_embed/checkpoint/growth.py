@@ -5,6 +5,7 @@ import numbers
 
 import numpy as np
 
+from tf1_embed.bfloat16 import cast, name_of
 from tf1_embed.certificates import Certificate
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.new_rows import OldRows, make_new_rows
@@ -54,7 +55,7 @@ class Growth:
         shape, dtype = reader.shape(name), reader.dtype(name)
         row_shape = shape[:axis] + shape[axis + 1 :]
         read = self._read_columns if axis else self._read_rows
-        old_rows = OldRows(variable_name(name), num_rows, row_shape, dtype, read)
+        old_rows = OldRows(variable_name(name), num_rows, read)
         return make_new_rows(initializer, self._new_rows.count, old_rows, row_shape, dtype)
 
     def certificate(self):
@@ -70,7 +71,7 @@ class Growth:
         return Certificate(
             variable_name(name),
             kept,
-            stored.dtype.name,
+            name_of(stored.dtype),
             stored.shape[1:],
             digest.hexdigest(),
             reader.prefix,
@@ -79,7 +80,7 @@ class Growth:
     def _new_digest(self):
         dtype, shape = self._reader.dtype(self._axis.name), self._reader.shape(self._axis.name)
         num_old_rows = self._map.num_rows - self._new_rows.count
-        return Digest(dtype.as_numpy_dtype, (num_old_rows,) + shape[1:])
+        return Digest(dtype.numpy, (num_old_rows,) + shape[1:])
 
     def change(self, name, new, old=None, like=None):
         """Returns the `Change` of the variable, or of a slot variable of it.
@@ -118,7 +119,7 @@ class Growth:
 
     def _rows(self, dtype, row_shape, slices, old, new, digest):
         """Yields the grown rows at the places of the slices, chunk by chunk."""
-        step = rows_in_chunk(dtype.as_numpy_dtype, row_shape)
+        step = rows_in_chunk(dtype.numpy, row_shape)
         for first, last in slices:
             for start in range(first, last, step):
                 ids = self._new.ids(start, min(start + step, last))
@@ -130,7 +131,7 @@ class Growth:
                 if is_old.all():
                     yield old_rows
                     continue
-                rows = np.empty([ids.size, *row_shape], dtype.as_numpy_dtype)
+                rows = np.empty([ids.size, *row_shape], dtype.numpy)
                 rows[is_old] = old_rows
                 new_ids = self._new_rows.position(ids[~is_old])
                 rows[~is_old] = self._take(new, new_ids, dtype, row_shape)
@@ -140,22 +141,25 @@ class Growth:
         if isinstance(source, str):
             return self._reader.take(source, self._old.places(ids))
         if isinstance(source, numbers.Number):
-            return np.full([ids.size, *row_shape], source, dtype.as_numpy_dtype)
+            return np.full([ids.size, *row_shape], cast(np.float64(source), dtype.numpy))
         return source[ids]
 
     def _columns(self, dtype, num_rows, old, new):
         """Yields the rows of a variable whose columns grow, chunk by chunk."""
         old_ids = self._map.old_ids(np.arange(self._map.num_rows))
         is_old = old_ids >= 0
-        step = rows_in_chunk(dtype.as_numpy_dtype, [self._map.num_rows])
+        step = rows_in_chunk(dtype.numpy, [self._map.num_rows])
         for start in range(0, num_rows, step):
             stop = min(start + step, num_rows)
-            rows = np.empty([stop - start, self._map.num_rows], dtype.as_numpy_dtype)
+            rows = np.empty([stop - start, self._map.num_rows], dtype.numpy)
             if isinstance(old, str):
                 rows[:, is_old] = self._reader.rows(old, start, stop)[:, old_ids[is_old]]
             else:
-                rows[:, is_old] = old
-            rows[:, ~is_old] = new if isinstance(new, numbers.Number) else new[:, start:stop].T
+                rows[:, is_old] = cast(np.float64(old), dtype.numpy)
+            if isinstance(new, numbers.Number):
+                rows[:, ~is_old] = cast(np.float64(new), dtype.numpy)
+            else:
+                rows[:, ~is_old] = new[:, start:stop].T
             yield rows
 
     def _read_rows(self, ids):

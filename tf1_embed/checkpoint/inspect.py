@@ -43,7 +43,7 @@ def inspect_checkpoint(checkpoint):
 
     Raises:
       FileNotFoundError: if there is no such checkpoint.
-      tf.errors.DataLossError: if its index is damaged, or a data file is missing or too short.
+      CheckpointDamaged: if its index is damaged, or a data file is missing or too short.
     """
     with CheckpointReader(checkpoint) as reader:
         slots = find_slots(reader)

@@ -72,7 +72,7 @@ def merge_checkpoint(
         needed and not given, a slot variable's first value is not known, or is in an object-based
         checkpoint.
       OSError: if the disk is full.
-      tf.errors.DataLossError: if the checkpoint is damaged.
+      CheckpointDamaged: if the checkpoint is damaged.
     """
     with CheckpointReader(checkpoint) as reader:
         axes = _tables_without_parts(reader, tables)

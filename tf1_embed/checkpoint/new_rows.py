@@ -1,9 +1,14 @@
 """Values for the new rows of a table in a checkpoint, by the initializers that graphs take."""
 
-import numpy as np
-import tensorflow.compat.v1 as tf
+from __future__ import annotations
 
-from tf1_embed import initializers
+from typing import Any, Callable, Sequence
+
+import numpy as np
+
+from tf1_embed import initializers, philox
+from tf1_embed.bfloat16 import as_bits, as_numbers, cast, name_of
+from tf1_embed.checkpoint.files.dtypes import DType
 
 
 class OldRows:
@@ -12,31 +17,65 @@ class OldRows:
     Attributes:
       name: string, the variable's name.
       num_rows: int.
-      error: exception that stopped the reading, or None. TensorFlow would raise another in its
-        place.
+      maths: what it computes with.
     """
 
-    def __init__(self, name, num_rows, row_shape, dtype, read):
+    def __init__(self, name: str, num_rows: int, read: Callable[[np.ndarray], np.ndarray]):
         """Takes `read(ids)`, which returns an array of those old rows."""
-        self.name, self.num_rows, self.error = name, num_rows, None
-        self._row_shape, self._dtype, self._read = tuple(row_shape), dtype, read
-
-    def gather(self, ids):
-        """Returns the old rows of the given ids, a `tf.Tensor` of shape [m, ...]."""
-        read = getattr(tf, "numpy_function", tf.py_func)
-        rows = read(self._read_or_note, [tf.convert_to_tensor(ids)], self._dtype)
-        rows.set_shape((None,) + self._row_shape)
-        return rows
-
-    def _read_or_note(self, ids):
-        try:
-            return self._read(ids)
-        except Exception as error:
-            self.error = error
-            raise
+        self.name, self.num_rows, self.maths = name, num_rows, Maths
+        self.gather = read
 
 
-def make_new_rows(initializer, num_new_rows, old_rows, row_shape, dtype):
+class Maths:
+    """What initializers compute with, in NumPy; TensorFlow's is `graph/maths.py`."""
+
+    eigh = staticmethod(np.linalg.eigh)
+    matmul = staticmethod(np.matmul)
+    maximum = staticmethod(np.maximum)
+    normal = staticmethod(philox.normal)
+    reshape = staticmethod(np.reshape)
+    sqrt = staticmethod(np.sqrt)
+    transpose = staticmethod(np.transpose)
+    truncated_normal = staticmethod(philox.truncated_normal)
+
+    @staticmethod
+    def cast(values: np.ndarray, dtype: DType) -> np.ndarray:
+        """Returns numbers in a dtype of the checkpoint."""
+        return cast(values, dtype.numpy)
+
+    @staticmethod
+    def check_finite(values: np.ndarray, message: str) -> np.ndarray:
+        """Returns the values; raises a ValueError if one is NaN or infinity."""
+        if not np.isfinite(values).all():
+            raise ValueError(message)
+        return values
+
+    @staticmethod
+    def repeat(row: np.ndarray, shape: Sequence[int], dtype: DType) -> np.ndarray:
+        """Returns rows that all are equal to `row`, float64, or a number."""
+        return np.array(np.broadcast_to(cast(row, dtype.numpy), shape))
+
+    @staticmethod
+    def sum_of_rows(rows: np.ndarray) -> np.ndarray:
+        """Returns the sum of rows, of the shape of one."""
+        return rows.sum(axis=0)
+
+    @staticmethod
+    def sum_over_chunks(
+        function: Callable, shape: Sequence[int], old_rows: OldRows, step: int
+    ) -> np.ndarray:
+        """Returns the float64 sum of `function(chunk of old rows in float64)`, of `shape`."""
+        total = np.zeros(shape)
+        with np.errstate(all="ignore"):
+            for start in range(0, old_rows.num_rows, step):
+                ids = np.arange(start, min(start + step, old_rows.num_rows))
+                total = total + function(as_numbers(old_rows.gather(ids)).astype(np.float64))
+        return total
+
+
+def make_new_rows(
+    initializer: Any, num_new_rows: int, old_rows: OldRows, row_shape: Sequence[int], dtype: DType
+) -> np.ndarray:
     """Returns the values of new rows.
 
     Args:
@@ -45,7 +84,7 @@ def make_new_rows(initializer, num_new_rows, old_rows, row_shape, dtype):
       num_new_rows: int.
       old_rows: `OldRows`.
       row_shape: tuple of ints.
-      dtype: `tf.DType`.
+      dtype: `DType`.
 
     Returns:
       array of shape [num_new_rows, ...] and that dtype.
@@ -55,41 +94,63 @@ def make_new_rows(initializer, num_new_rows, old_rows, row_shape, dtype):
         parentheses.
       ValueError: if the values have another shape or dtype, or old rows whose statistics are needed
         hold NaN or infinity.
-      tf.errors.DataLossError: if old rows that are needed are damaged.
+      CheckpointDamaged: if old rows that are needed are damaged.
     """
-    initializers.check_called(initializer)
     shape = [num_new_rows] + list(row_shape)
-    if isinstance(initializer, str):
-        raise TypeError(
-            f"`initializer` must be one of tf1_embed.initializers, a TensorFlow initializer or an "
-            f"array; got the string {initializer!r}"
-        )
+    initializer = initializers.told_apart(initializer)
     if not callable(initializer):
         values = np.asarray(initializer)
-        if list(values.shape) != shape or values.dtype != dtype.as_numpy_dtype:
-            raise ValueError(
-                f"`initializer` of {old_rows.name!r} must be of shape {shape} and {dtype.name}, "
-                f"got shape {list(values.shape)} and {values.dtype}"
-            )
-        return values
-    if isinstance(initializer, type):
-        initializer = initializer()
+    elif getattr(initializer, "needs_tensorflow", True):
+        values = _run(initializer, shape, old_rows, dtype)
+    else:
+        values = initializer(shape, dtype, old_rows)
+    initializers.check_values(old_rows.name, values.shape, name_of(values.dtype), shape, dtype.name)
+    return as_bits(values).astype(dtype.numpy, copy=False)
+
+
+def _run(initializer, shape, old_rows, dtype):
+    """Returns the values that an initializer of TensorFlow's gives, or one made with it."""
+    import tensorflow.compat.v1 as tf
+
     with tf.Graph().as_default(), tf.device("/cpu:0"), tf.Session() as session:
-        if isinstance(initializer, initializers.RowInitializer):
-            values = initializer(shape, dtype, old_rows)
-        else:
-            values = initializer(shape, dtype=dtype)
+        dtype = tf.as_dtype(dtype.name)
+        if not isinstance(initializer, initializers.RowInitializer):
+            return session.run(initializer(shape, dtype=dtype))
+        seen = _OldRowsInGraph(old_rows, shape[1:], dtype)
         try:
-            values = session.run(values)
+            return session.run(initializer(shape, dtype, seen))
         except tf.errors.OpError as error:
-            if old_rows.error is not None:
-                raise old_rows.error from None
+            if seen.error is not None:
+                raise seen.error from None
             if isinstance(error, tf.errors.InvalidArgumentError):
                 raise ValueError(error.message.split(" : ")[0]) from None
             raise
-    if list(values.shape) != shape or values.dtype != dtype.as_numpy_dtype:
-        raise ValueError(
-            f"the initializer of {old_rows.name!r} made {values.dtype} of shape "
-            f"{list(values.shape)}; expected {dtype.name} of shape {shape}"
-        )
-    return values
+
+
+class _OldRowsInGraph:
+    """`OldRows` for an initializer that computes with TensorFlow.
+
+    Attributes:
+      error: exception that stopped the reading, or None. TensorFlow would raise another in its
+        place.
+    """
+
+    def __init__(self, old_rows, row_shape, dtype):
+        self.name, self.num_rows, self.error = old_rows.name, old_rows.num_rows, None
+        self._read, self._row_shape, self._dtype = old_rows.gather, list(row_shape), dtype
+
+    def gather(self, ids):
+        """Returns the old rows of the given ids, a `tf.Tensor` of shape [m, ...]."""
+        import tensorflow.compat.v1 as tf
+
+        read = getattr(tf, "numpy_function", tf.py_func)
+        rows = read(self._read_or_note, [tf.convert_to_tensor(ids)], self._dtype)
+        rows.set_shape([None] + self._row_shape)
+        return rows
+
+    def _read_or_note(self, ids):
+        try:
+            return self._read(ids).view(self._dtype.as_numpy_dtype)
+        except Exception as error:
+            self.error = error
+            raise

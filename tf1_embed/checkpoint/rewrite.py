@@ -23,7 +23,7 @@ class Change(namedtuple("Change", "dtype shape chunks slices old_shape append"))
     """A tensor that is written anew.
 
     Attributes:
-      dtype: `tf.DType`.
+      dtype: `DType`.
       shape: tuple of ints.
       chunks: function without arguments that returns an iterable of its values, arrays.
       slices: list of (start, stop), the rows of each slice it is stored in, or None for whole.
@@ -96,7 +96,7 @@ def rewrite(reader, changes, out, force=False, dry_run=False, progress=None, cer
 
     Raises:
       OSError: if the disk has no room for it, or as for `CheckpointWriter`.
-      tf.errors.DataLossError: if the checkpoint that is read is damaged.
+      CheckpointDamaged: if the checkpoint that is read is damaged.
     """
     written = []
     for name in sorted(set(reader.names()).union(changes)):

@@ -6,7 +6,8 @@ from collections import namedtuple
 
 import numpy as np
 
-from tf1_embed.checkpoint.files.reader import OBJECT_SUFFIX
+from tf1_embed.bfloat16 import as_numbers
+from tf1_embed.checkpoint.files.catalog import OBJECT_SUFFIX
 
 # What follows a table's name in the name of the variable of its trainable rows.
 NEW_ROWS, CHOSEN_ROWS = "_new_rows", "_trainable_rows"
@@ -247,5 +248,4 @@ def _with_source(reader, slot, slots):
 
 def _smallest(reader, name):
     chunks = (reader.rows(name, start, stop) for start, stop in reader.chunks(name))
-    # Not every NumPy has a minimum of bfloat16.
-    return min((chunk.astype(np.float64).min() for chunk in chunks if chunk.size), default=np.inf)
+    return min((as_numbers(chunk).min() for chunk in chunks if chunk.size), default=np.inf)

@@ -62,7 +62,7 @@ def split_checkpoint(
         another size, the checkpoint is object-based or has a variable of the second's name, or
         `partition_strategy` is needed and not given.
       OSError: if the disk is full.
-      tf.errors.DataLossError: if the checkpoint is damaged.
+      CheckpointDamaged: if the checkpoint is damaged.
     """
     if (num_old_rows is None) == (trainable_rows is None):
         raise ValueError("give either `num_old_rows` or `trainable_rows`")

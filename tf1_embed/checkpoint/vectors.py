@@ -1,7 +1,7 @@
 """Brings files of word vectors into checkpoints, and tables of checkpoints into such files."""
 
-import tensorflow.compat.v1 as tf
-
+from tf1_embed.bfloat16 import name_of
+from tf1_embed.checkpoint.files.dtypes import as_dtype
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
@@ -41,7 +41,7 @@ def import_vectors(
       OSError: if the disk is full.
     """
     vectors = open_word_vectors(path, format)
-    dtype, shape = tf.as_dtype(vectors.dtype), (vectors.num_rows, vectors.dim)
+    dtype, shape = as_dtype(vectors.dtype), (vectors.num_rows, vectors.dim)
     num_bytes = vectors.num_rows * vectors.dim * dtype.size
     writer = CheckpointWriter(out, force=force)
     writer.check_room(num_bytes)
@@ -105,15 +105,15 @@ def export_vectors(
       KeyError: if the checkpoint holds no such table.
       ValueError: if the table is no matrix, or has not a row for each token and reserved row; if a
         token cannot be written in the format.
-      tf.errors.DataLossError: if the checkpoint is damaged.
+      CheckpointDamaged: if the checkpoint is damaged.
     """
     first, last = reserved
     with CheckpointReader(checkpoint) as reader:
         stored = StoredRows(reader, reader.find(table), partition_strategy)
         if len(stored.shape) != 2 or not reader.dtype(stored.name).is_floating:
             raise ValueError(
-                f"{table!r} must be floats of shape [num_rows, dim], got {stored.dtype} of shape "
-                f"{list(stored.shape)}"
+                f"{table!r} must be floats of shape [num_rows, dim], got "
+                f"{name_of(stored.dtype)} of shape {list(stored.shape)}"
             )
         num_rows, dim = stored.shape[0] - first - last, stored.shape[1]
         tokens = None

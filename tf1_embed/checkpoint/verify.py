@@ -3,6 +3,7 @@
 import os
 from collections import namedtuple
 
+from tf1_embed.bfloat16 import name_of
 from tf1_embed.certificates import SUFFIX, read_certificates
 from tf1_embed.checkpoint.files.ahead import ahead
 from tf1_embed.checkpoint.files.reader import CheckpointReader
@@ -67,7 +68,7 @@ def verify_checkpoint(
       ValueError: if `tables` is a string or empty; if the new table has fewer rows, another row
         shape or dtype, or `id_map` is for other numbers of rows; if a strategy is needed and not
         given; if `old` is a damaged certificate, or `id_map` is given with one.
-      tf.errors.DataLossError: if a checkpoint is damaged.
+      CheckpointDamaged: if a checkpoint is damaged.
     """
     new_strategy = new_partition_strategy or partition_strategy
     if os.fspath(old).endswith(SUFFIX):
@@ -114,8 +115,8 @@ def _check_pair(old_rows, new_rows, id_map):
     name = variable_name(old_rows.name)
     if old_rows.dtype != new_rows.dtype or old_rows.shape[1:] != new_rows.shape[1:]:
         raise ValueError(
-            f"{name!r} has rows of {old_rows.dtype} {list(old_rows.shape[1:])} in the old "
-            f"checkpoint and of {new_rows.dtype} {list(new_rows.shape[1:])} in the new one"
+            f"{name!r} has rows of {name_of(old_rows.dtype)} {list(old_rows.shape[1:])} in the old "
+            f"checkpoint and of {name_of(new_rows.dtype)} {list(new_rows.shape[1:])} in the new one"
         )
     if id_map is None:
         num_old, num_new = old_rows.shape[0], new_rows.shape[0]

@@ -5,15 +5,20 @@ the values in when the variable is initialised. The values never enter the Graph
 holds them once.
 """
 
+from __future__ import annotations
+
 import os
 import zipfile
+from typing import Any
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from tf1_embed import raw_ops
-from tf1_embed.checkpoint.files.find import data_loss, find_checkpoint, nearest_first
+from tf1_embed.checkpoint.files.catalog import Catalog
+from tf1_embed.checkpoint.files.find import Files
 from tf1_embed.graph.variables import is_ref
+from tf1_embed.partitions import Partitions
 
 # Bytes of an array that are on their way into a variable at one time.
 CHUNK_BYTES = 16 << 20
@@ -23,48 +28,77 @@ class CheckpointRows:
     """The rows of one tensor of a checkpoint, TF1 or TF2 object-based, whole or partitioned.
 
     Attributes:
+      prefix: string, the checkpoint's prefix.
+      tensor_name: string, the tensor's own name in the checkpoint.
       shape: tuple of ints.
       dtype: `tf.DType`.
     """
 
-    def __init__(self, checkpoint, name):
+    def __init__(self, checkpoint: str | os.PathLike, name: str):
         """Finds the tensor; reads no values.
 
         Args:
-          checkpoint: string, a checkpoint prefix, or a folder, whose latest checkpoint is taken.
+          checkpoint: string, a checkpoint prefix, or a folder, whose latest checkpoint is taken, on
+            any file system that TensorFlow reads.
           name: string, the variable's name, or the tensor's own name in the checkpoint.
 
         Raises:
           FileNotFoundError: if there is no such checkpoint.
           KeyError: if it holds no such variable; the error lists those that it holds.
-          tf.errors.DataLossError: if it is truncated or damaged. A flipped byte among the values
-            is found by TensorFlow's checksum when the variable is initialised.
+          CheckpointDamaged: if it is truncated or damaged. A flipped byte among the values is found
+            by TensorFlow's checksum when the variable is initialised.
         """
-        self.prefix = find_checkpoint(checkpoint)
-        shapes, dtypes = _read_index(self.prefix)
-        _check_data_files(self.prefix, shapes, dtypes)
-        candidates = (name, f"{name}/.ATTRIBUTES/VARIABLE_VALUE")
-        self.tensor_name = next((each for each in candidates if each in shapes), None)
-        if self.tensor_name is None:
-            raise KeyError(
-                f"checkpoint {self.prefix} holds no variable {name!r}; it holds "
-                f"{nearest_first(name, shapes)}"
-            )
-        self.shape = tuple(shapes[self.tensor_name])
-        self.dtype = dtypes[self.tensor_name]
+        catalog = Catalog(checkpoint, _GFILE)
+        self.prefix = catalog.prefix
+        self.tensor_name = catalog.find(name)
+        catalog.check_coverage(self.tensor_name)
+        self.shape = catalog.shape(self.tensor_name)
+        self.dtype = tf.as_dtype(catalog.entry(self.tensor_name).dtype)
+        self._stored = tuple(catalog.partitions(self.tensor_name))
 
-    def value(self):
+    def reads_parts(self, partitions: Partitions) -> bool:
+        """Tells whether the rows of each partition are better read by themselves.
+
+        Raises:
+          ValueError: if the rows are stored in other partitions, from which they cannot be read in
+            the order of their ids.
+        """
+        if partitions.strategy == "mod" and len(self._stored) > 1:
+            if self._stored != partitions.sizes:
+                raise ValueError(
+                    f"checkpoint {self.prefix} holds {self.tensor_name!r} in {len(self._stored)} "
+                    f"partitions of {list(self._stored)} rows, but here it would have "
+                    f"{len(partitions.sizes)} of {list(partitions.sizes)}. With "
+                    f'`partition_strategy` "mod" the ids of a row depend on their number: give '
+                    f"`partitioner`, tf.fixed_size_partitioner({len(self._stored)}), or, if "
+                    f'lookups in the trained model went by "div", `partition_strategy="div"`'
+                )
+        return len(self._stored) > 1
+
+    def part(self, ids: slice, places: tuple[int, int]) -> tf.Tensor:
+        """Returns the rows at the places from start to stop - 1; reads no others."""
+        start, stop = places
+        extents = ":".join([f"{start},{stop - start}"] + ["-"] * (len(self.shape) - 1))
+        value = self._restore(" ".join(map(str, self.shape)) + " " + extents)
+        value.set_shape((stop - start,) + self.shape[1:])
+        return value
+
+    def value(self) -> tf.Tensor:
         """Returns the rows as a `tf.Tensor`, read when the variable is initialised."""
+        value = self._restore("")
+        value.set_shape(self.shape)
+        return value
+
+    def _restore(self, shape_and_slice):
         # Only the CPU reads checkpoints.
         with tf.device("/cpu:0"):
             (value,) = raw_ops.RestoreV2(
                 prefix=self.prefix,
                 tensor_names=[self.tensor_name],
-                shape_and_slices=[""],
+                shape_and_slices=[shape_and_slice],
                 dtypes=[self.dtype],
                 name="old_rows_from_checkpoint",
             )
-        value.set_shape(self.shape)
         return value
 
 
@@ -79,7 +113,7 @@ class ArrayRows:
       dtype: `tf.DType`.
     """
 
-    def __init__(self, values):
+    def __init__(self, values: Any):
         """Takes an array, or opens the `.npy` file at the path `values`; reads no values.
 
         Raises:
@@ -94,7 +128,15 @@ class ArrayRows:
         self.shape = self._values.shape
         self.dtype = _as_dtype(self._values.dtype)
 
-    def value(self):
+    def reads_parts(self, partitions: Partitions) -> bool:
+        """Tells whether the rows of each partition are better read by themselves."""
+        return True
+
+    def part(self, ids: slice, places: tuple[int, int]) -> tf.Tensor:
+        """Returns the rows of the given ids."""
+        return ArrayRows(self._values[ids]).value()
+
+    def value(self) -> tf.Tensor:
         """Returns the rows as a `tf.Tensor`, read when the variable is initialised.
 
         An initial value made in one piece by a Python function would lie in memory twice, since
@@ -157,13 +199,17 @@ class VariableRows:
       dtype: `tf.DType`.
     """
 
-    def __init__(self, variable):
+    def __init__(self, variable: tf.Variable):
         """Takes a `tf.Variable` of known shape."""
         self._variable = variable
         self.shape = tuple(variable.shape.as_list())
         self.dtype = variable.dtype.base_dtype
 
-    def value(self):
+    def reads_parts(self, partitions: Partitions) -> bool:
+        """Tells whether the rows of each partition are better read by themselves."""
+        return False
+
+    def value(self) -> tf.Tensor:
         """Returns the rows as a `tf.Tensor`, read when the new variable is initialised."""
         variable = self._variable
         return tf.cond(
@@ -173,12 +219,12 @@ class VariableRows:
         )
 
 
-def is_tensor(value):
+def is_tensor(value: Any) -> bool:
     """Tells a tensor or a variable from an array, as `tf.is_tensor`, which TF 1.13 lacks."""
     return isinstance(value, tf.Tensor) or hasattr(value, "initial_value")
 
 
-def read_variable(variable):
+def read_variable(variable: tf.Variable) -> tf.Tensor:
     """Reads a variable for the initial value of another, as it stands at that point of the graph.
 
     Where a ref variable occurs in an initial value, TensorFlow puts a second evaluation of the
@@ -197,47 +243,13 @@ def read_variable(variable):
     return tf.identity(alias)
 
 
-def checkpoint_shapes(prefix):
-    """Returns a dict from the name of each tensor of a checkpoint to its shape.
-
-    Raises:
-      tf.errors.DataLossError: if the checkpoint's index is damaged.
-    """
-    return _read_index(prefix)[0]
+def _read_file(path):
+    with tf.gfile.GFile(path, "rb") as file:
+        return file.read()
 
 
-def _read_index(prefix):
-    """Returns two dicts of what the checkpoint holds: name to shape, name to `tf.DType`."""
-    try:
-        # Not load_checkpoint, to which a prefix that ends in a slash is a folder.
-        reader = tf.train.NewCheckpointReader(prefix)
-        dtypes = reader.get_variable_to_dtype_map()
-        return reader.get_variable_to_shape_map(), {n: tf.as_dtype(t) for n, t in dtypes.items()}
-    except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
-        # TF 2 turns some of its own errors into Python's, such as OutOfRange into IndexError.
-        raise data_loss(prefix, getattr(error, "message", error)) from error
-
-
-def _check_data_files(prefix, shapes, dtypes):
-    """Finds missing and truncated data files, which TensorFlow meets only when it reads them."""
-    # Through tf.gfile, for checkpoints that are not on a local disk; not by its Glob, to which a
-    # prefix with brackets is a pattern.
-    folder, base = os.path.split(prefix)
-    files = [
-        file for file in tf.gfile.ListDirectory(folder or ".") if file.startswith(f"{base}.data-")
-    ]
-    present = sum(tf.gfile.Stat(os.path.join(folder, file)).length for file in files)
-    needed = sum(
-        int(np.prod(shape, dtype=np.int64)) * dtypes[name].size
-        for name, shape in shapes.items()
-        if dtypes[name] != tf.string
-    )
-    if present < needed:
-        raise data_loss(
-            prefix,
-            f"its variables need {needed} bytes, its {len(files)} data files have {present}; one "
-            f"is missing or truncated",
-        )
+# For checkpoints that are not on a local disk.
+_GFILE = Files(tf.gfile.Exists, _read_file, lambda path: tf.gfile.Stat(path).length)
 
 
 def _open_npy(path):

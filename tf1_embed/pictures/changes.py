@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from tf1_embed.bfloat16 import as_numbers
 from tf1_embed.fingerprints import as_bytes
 from tf1_embed.pictures.samples import check_rows, row_width
 from tf1_embed.pictures.style import MUTED, SHADES_OF_NEW, new_figure, plain
@@ -116,7 +117,7 @@ def _largest_of(change, cell, axis):
 
 def _distance(old, new):
     with np.errstate(all="ignore"):
-        distance = np.abs(new.astype(np.float64) - old.astype(np.float64))
+        distance = np.abs(as_numbers(new).astype(np.float64) - as_numbers(old).astype(np.float64))
     # Of NaNs with other bits, or of one infinity and another.
     return np.where(np.isnan(distance), np.inf, distance)
 

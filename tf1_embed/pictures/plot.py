@@ -95,7 +95,7 @@ def plot_checkpoint(
       ValueError: if neither `out` nor `projector` is given; if `kinds` are not those, or several
         for one picture, or "curve" without `events`; if the tables do not fit each other, `id_map`
         or `names`; if a strategy is needed and not given.
-      tf.errors.DataLossError: if a checkpoint is damaged.
+      CheckpointDamaged: if a checkpoint is damaged.
     """
     if out is None and projector is None:
         raise ValueError("give `out` (--out), `projector` (--projector), or both")

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tf1_embed.bfloat16 import as_numbers
 from tf1_embed.rows import Rows, ids_at, ids_of, rows_in_chunk
 
 
@@ -48,7 +49,7 @@ def row_width(values):
 
 def read_rows(values, index):
     """Returns rows of a table as float64 of shape [m, numbers in a row], whatever their shape."""
-    rows = np.asarray(values[index])
+    rows = as_numbers(np.asarray(values[index]))
     # The cast of a signalling NaN would warn.
     with np.errstate(invalid="ignore"):
         return rows.reshape(len(rows), -1).astype(np.float64)

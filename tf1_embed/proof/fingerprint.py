@@ -75,7 +75,7 @@ def fingerprint_checkpoint(checkpoint, name, rows=None, partition_strategy=None)
       FileNotFoundError: if there is no such checkpoint.
       KeyError: if it holds no such table; the error lists what it holds.
       ValueError: if the table lacks some of `rows`.
-      tf.errors.DataLossError: if the checkpoint is damaged.
+      CheckpointDamaged: if the checkpoint is damaged.
     """
     with CheckpointReader(checkpoint) as reader:
         digest = digest_of(StoredRows(reader, reader.find(name), partition_strategy), rows)

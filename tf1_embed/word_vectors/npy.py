@@ -6,6 +6,8 @@ import struct
 
 import numpy as np
 
+from tf1_embed.bfloat16 import name_of
+
 MAGIC = b"\x93NUMPY"
 # Not read by np.load, which evaluates the header as Python and lets NumPy's own errors out.
 _HEADER = re.compile(
@@ -51,6 +53,8 @@ class NpyVectors:
 def write_npy(file, num_rows, dim, chunks):
     """Writes rows; see `write_word_vectors`."""
     for number, (_, rows) in enumerate(chunks):
+        if rows.dtype.kind != "f":
+            raise TypeError(f"`.npy` files do not know {name_of(rows.dtype)}; write another format")
         if number == 0:
             # int(): NumPy 2 would write "np.int64(3)".
             shape = int(num_rows), int(dim)

@@ -7,6 +7,7 @@ import reprlib
 
 import numpy as np
 
+from tf1_embed.bfloat16 import as_numbers
 from tf1_embed.new_file import new_file
 from tf1_embed.vocabulary.tokens import Tokens
 from tf1_embed.word_vectors.binary import write_binary
@@ -105,6 +106,7 @@ def _encode(chunks):
             raise ValueError(
                 f"`chunks` must have a token for each of {len(vectors)} rows, got {got}"
             )
+        vectors = as_numbers(vectors)
         if not np.can_cast(vectors.dtype, np.float32):
             raise TypeError(
                 f"`chunks` must be float32 or float16, got {vectors.dtype}, which would lose bits; "

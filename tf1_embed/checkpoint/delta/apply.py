@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from tf1_embed.bfloat16 import cast
 from tf1_embed.checkpoint.delta.file import check_output, read_delta
 from tf1_embed.checkpoint.delta.rows import Stack, check_fits, find_axis, fingerprints, slots_of
 from tf1_embed.checkpoint.files.reader import CheckpointReader
@@ -60,7 +61,7 @@ def apply_delta(
         the deltas are out of order; if a delta was changed; if a slot variable's first value is
         needed and not known; if `partition_strategy` is needed and not given.
       OSError: if the disk is full.
-      tf.errors.DataLossError: if a checkpoint is damaged.
+      CheckpointDamaged: if a checkpoint is damaged.
     """
     prefixes = [deltas] if isinstance(deltas, (str, os.PathLike)) else list(deltas)
     if not prefixes:
@@ -139,4 +140,4 @@ def _slots(reader, axis, slot, prefix, new, slot_values):
         return new.values
     shape = list(reader.shape(slot.name))
     shape[axis.axis] = new.rows.count
-    return np.full(shape, value, reader.dtype(slot.name).as_numpy_dtype)
+    return np.full(shape, cast(np.float64(value), reader.dtype(slot.name).numpy))

@@ -77,7 +77,7 @@ def extract_delta(
       ValueError: if an old row changed in any bit; if a table has no new rows, or another shape or
         dtype of rows; if `id_map` is for other numbers of rows, or another order; if `tokens` and
         `reserved` do not make the rows; if `partition_strategy` is needed and not given.
-      tf.errors.DataLossError: if a checkpoint is damaged.
+      CheckpointDamaged: if a checkpoint is damaged.
     """
     with CheckpointReader(base) as old, CheckpointReader(grown) as new:
         check_output(out, force, [old.prefix, new.prefix])

@@ -6,8 +6,6 @@ import re
 import reprlib
 from collections import namedtuple
 
-import tensorflow.compat.v1 as tf
-
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
 from tf1_embed.fingerprints import digest_of
@@ -93,14 +91,14 @@ def write_delta(delta, force=False):
         "format": _FORMAT,
         "tables": {name: _as_json(each) for name, each in delta.tables.items()},
         "tokens": delta.tokens,
-        "versions": {"tensorflow": tf.__version__, "tf1_embed": __version__},
+        "versions": {"tf1_embed": __version__},
     }
     # A delta is nothing that training goes on from. Where the source is in the same folder, the
     # writer leaves alone what the folder's `checkpoint` file names as the latest.
     with CheckpointWriter(delta.prefix, force=force, source=path) as writer:
         for name, new in delta.tables.items():
             for tensor, values in [(name, new.values), *new.slots.items()]:
-                writer.add(tensor, tf.as_dtype(values.dtype), values.shape, [values])
+                writer.add(tensor, values.dtype, values.shape, [values])
         with new_file(path, force=True) as file:
             file.write(json.dumps(content, indent=1, sort_keys=True).encode("ascii") + b"\n")
 
@@ -117,7 +115,7 @@ def read_delta(prefix):
     Raises:
       FileNotFoundError: if its checkpoint or its JSON is not there.
       ValueError: if the JSON is damaged, of another format, or not that of this checkpoint.
-      tf.errors.DataLossError: if the checkpoint is damaged.
+      CheckpointDamaged: if the checkpoint is damaged.
     """
     prefix = os.fspath(prefix)
     path = delta_path(prefix)

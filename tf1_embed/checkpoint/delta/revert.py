@@ -37,7 +37,7 @@ def revert_delta(
       ValueError: if a table has another shape or dtype than with the delta's rows, or other bits
         without them; if `partition_strategy` is needed and not given.
       OSError: if the disk is full.
-      tf.errors.DataLossError: if a checkpoint is damaged.
+      CheckpointDamaged: if a checkpoint is damaged.
     """
     delta = read_delta(delta)
     with CheckpointReader(grown) as reader:

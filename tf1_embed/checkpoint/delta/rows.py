@@ -1,8 +1,8 @@
 """The rows of deltas among those of a variable: where they come to lie, and what all hash to."""
 
 import numpy as np
-import tensorflow.compat.v1 as tf
 
+from tf1_embed.checkpoint.files.dtypes import as_dtype
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.growth import Growth
 from tf1_embed.checkpoint.slots import find_slots, variable_name
@@ -97,7 +97,7 @@ def fingerprints(
     Returns:
       list of strings of 64 hexadecimal digits.
     """
-    shape, dtype = list(reader.shape(axis.name)), reader.dtype(axis.name).as_numpy_dtype
+    shape, dtype = list(reader.shape(axis.name)), reader.dtype(axis.name).numpy
     digests = []
     for rows in wanted:
         shape[axis.axis] = rows.count
@@ -152,11 +152,11 @@ def check_fits(reader, axis, name, dtype, shape, where):
     expected, got = list(reader.shape(name)), list(shape)
     if len(got) == len(expected):
         expected[axis.axis] = got[axis.axis]
-    if got != expected or reader.dtype(name) != dtype:
+    if got != expected or reader.dtype(name) != as_dtype(dtype):
         raise ValueError(
             f"{variable_name(name)!r} must be the same in both checkpoints but for its size on "
             f"axis {axis.axis}; got {reader.dtype(name).name} of shape {list(reader.shape(name))} "
-            f"in {reader.prefix}, and {tf.as_dtype(dtype).name} of shape {list(shape)} in {where}"
+            f"in {reader.prefix}, and {as_dtype(dtype).name} of shape {list(shape)} in {where}"
         )
 
 

@@ -1,7 +1,5 @@
 """The rows of a table in a checkpoint, by their ids."""
 
-import numpy as np
-
 from tf1_embed.partitions import STRATEGIES, Partitions
 from tf1_embed.rows import ids_of
 
@@ -33,7 +31,7 @@ class StoredRows:
         self.reader, self.name = reader, name
         self.partitions = _partitions(reader, name, partition_strategy)
         self.shape = reader.shape(name)
-        self.dtype = np.dtype(reader.dtype(name).as_numpy_dtype)
+        self.dtype = reader.dtype(name).numpy
 
     def __getitem__(self, index):
         """Reads the rows of an int array of ids, or of a slice of them."""

@@ -8,12 +8,14 @@ import shutil
 import tempfile
 
 import numpy as np
-import tensorflow.compat.v1 as tf
 
+from tf1_embed.bfloat16 import as_bits
 from tf1_embed.checkpoint.files.ahead import ahead
 from tf1_embed.checkpoint.files.crc32c import Crc32c, mask, unmask
+from tf1_embed.checkpoint.files.dtypes import as_dtype
 from tf1_embed.checkpoint.files.find import refuse_brackets
 from tf1_embed.checkpoint.files.index import Entry, num_values, slice_key, write_index
+from tf1_embed.checkpoint.files.state import read_state, write_state
 from tf1_embed.checkpoint.files.write_back import WriteBack
 from tf1_embed.new_file import flush_to_disk
 from tf1_embed.rows import CHUNK_BYTES
@@ -53,7 +55,7 @@ class CheckpointWriter:
     Example:
       with CheckpointReader("runs/old") as reader, CheckpointWriter("runs/new") as writer:
           writer.copy(reader, "bias")
-          writer.add("embedding", tf.float32, [12, 4], iter([old_rows, new_rows]))
+          writer.add("embedding", np.dtype("float32"), [12, 4], iter([old_rows, new_rows]))
           reader.check_rest()
     """
 
@@ -131,7 +133,7 @@ class CheckpointWriter:
 
         Args:
           name: string.
-          dtype: `tf.DType` of numbers.
+          dtype: of numbers: a `DType`, or what `as_dtype` makes one of.
           shape: tuple of ints.
           chunks: iterable of arrays of `dtype`, the tensor's values in row-major order. It is
             evaluated in a thread.
@@ -142,7 +144,8 @@ class CheckpointWriter:
           ValueError: if the chunks are not as many values as the shape says, or of another dtype.
         """
         key, shape = _encode(name), tuple(int(dim) for dim in shape)
-        number = dtype.as_datatype_enum
+        dtype = as_dtype(dtype)
+        number = dtype.number
         parts = {key: shape}
         if slices is not None:
             rest = ((0, None),) * (len(shape) - 1)
@@ -252,15 +255,18 @@ class CheckpointWriter:
 
     def _state(self):
         """Returns what the folder's `checkpoint` file is to say: this checkpoint is the latest."""
-        state = tf.train.get_checkpoint_state(self._folder)
+        path = os.path.join(self._folder, "checkpoint")
+        paths = []
+        if os.path.isfile(path):
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                _, paths = read_state(file.read())
         paths = [
-            # TensorFlow returns them as absolute; relative ones survive a move of the folder.
+            # Relative ones survive a move of the folder.
             os.path.relpath(path, self._folder) if path.startswith(self._folder + os.sep) else path
-            for path in (state.all_model_checkpoint_paths if state else [])
+            for path in paths
         ]
         paths = [path for path in paths if path != self._name] + [self._name]
-        state = tf.train.generate_checkpoint_state_proto(self._folder, self._name, paths)
-        return str(state).encode("utf-8")
+        return write_state(self._name, paths).encode("ascii")
 
     def _write_file(self, name, content):
         with open(self._temporary_path(name), "wb") as file:
@@ -318,7 +324,8 @@ def _cut(name, dtype, chunks, sizes):
     """Yields (part number, bytes) such that part i gets sizes[i] bytes of the chunks together."""
     part, missing = 0, sizes[0]
     for chunk in chunks:
-        if chunk.dtype != dtype.as_numpy_dtype:
+        chunk = as_bits(chunk)
+        if chunk.dtype != dtype.numpy:
             raise ValueError(f"values of {name!r} must be {dtype.name}, got {chunk.dtype}")
         data = np.ascontiguousarray(chunk).reshape(-1).view(np.uint8)
         while data.size:
