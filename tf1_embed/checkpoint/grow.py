@@ -1,6 +1,7 @@
 """Appends rows to tables in a checkpoint, and to all that has a row for each of theirs."""
 
 from tf1_embed import initializers
+from tf1_embed.checkpoint.clocks import find_clocks, fresh_clocks
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.growth import Growth, certificates_of
 from tf1_embed.checkpoint.rewrite import rewrite
@@ -25,6 +26,7 @@ def grow_checkpoint(
     initializer=None,
     slot_values=None,
     reset_slots=False,
+    clocks=None,
     partition_strategy=None,
     force=False,
     dry_run=False,
@@ -63,6 +65,11 @@ def grow_checkpoint(
         to its value in new rows. Default: what TensorFlow's optimizers begin with, and a moving
         average with the new row itself.
       reset_slots: bool, whether slots of old rows start anew as well. Moving averages go on.
+      clocks: "fresh" or "keep": whether what counts the optimizer's steps (Adam's `beta1_power`,
+        Keras' `iter`) begins anew, as the slots of new rows do, or goes on as it is, so that
+        these rows step up to 6 times too far (see `tf1_embed.checkpoint.clocks`). Default: anew;
+        for AdaMax it must be given. What it begins with, where the checkpoint does not tell, may be
+        in `slot_values`.
       partition_strategy: "mod" or "div", how the model's lookups send ids to partitions
         (`tf.nn.embedding_lookup` defaults to "mod", feature columns use "div"). Needed where a
         table has partitions; the number of them stays.
@@ -80,7 +87,8 @@ def grow_checkpoint(
       KeyError: if a name in `tables`, `also`, `initializer` or `slot_values` matches nothing.
       TypeError: if an initializer is of no known kind.
       ValueError: if arguments contradict the checkpoint or each other, a variable would grow twice,
-        `partition_strategy` is needed and not given, or a slot variable's first value is not known.
+        `partition_strategy` is needed and not given, or what a slot variable or a
+        clock begins with is not known.
       OSError: if the disk is full.
       CheckpointDamaged: if the checkpoint is damaged.
     """
@@ -93,8 +101,8 @@ def grow_checkpoint(
         slots = [slot for slot in find_slots(reader).values() if slot.table in names]
         _check_once(names + [slot.name for slot in slots])
         _check_initializer(axes, initializer)
-        check_slot_values(slots, slot_values)
-        changes, growths = {}, []
+        check_slot_values(slots, slot_values, find_clocks(reader))
+        changes, growths = fresh_clocks(reader, slots, clocks, slot_values), []
         for axis in axes:
             mapping = append_map(axis.size, num_new_rows) if id_map is None else id_map
             growth = Growth(reader, axis, mapping, partition_strategy)

@@ -1,5 +1,6 @@
 """Merges the frozen and the trainable rows of tables into one variable each."""
 
+from tf1_embed.checkpoint.clocks import find_clocks, fresh_clocks
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.growth import Growth, certificates_of
@@ -25,6 +26,7 @@ def merge_checkpoint(
     out,
     trainable_rows=None,
     slot_values=None,
+    clocks=None,
     partition_strategy=None,
     force=False,
     dry_run=False,
@@ -52,6 +54,11 @@ def merge_checkpoint(
       slot_values: dict from the last part of a slot variable's name ("Adagrad"), or its whole name,
         to its value in frozen rows. Default: what TensorFlow's optimizers begin with, and a moving
         average with the frozen row itself.
+      clocks: "fresh" or "keep": whether what counts the optimizer's steps (Adam's `beta1_power`,
+        Keras' `iter`) begins anew, as the slots of frozen rows do, or goes on as it is, so that
+        these rows step up to 6 times too far (see `tf1_embed.checkpoint.clocks`). Default: anew;
+        for AdaMax it must be given. What it begins with, where the checkpoint does not tell, may be
+        in `slot_values`.
       partition_strategy: "mod" or "div", needed where a table has partitions; the merged table has
         as many.
       force: bool, whether a checkpoint at `out` is replaced. The input never is.
@@ -80,9 +87,9 @@ def merge_checkpoint(
         new_names = {axis.name: _find_trainable(reader, axis) for axis in axes}
         parts = {*new_names, *new_names.values()}
         slots = [slot for slot in find_slots(reader).values() if slot.table in parts]
-        check_slot_values(slots, slot_values)
+        check_slot_values(slots, slot_values, find_clocks(reader))
         _refuse_slots_of_objects(slots)
-        changes, growths = {}, []
+        changes, growths, begun = {}, [], []
         for axis in axes:
             name, new_name = axis.name, new_names[axis.name]
             id_map = _id_map(reader, axis, new_name, trainable_rows)
@@ -96,6 +103,7 @@ def merge_checkpoint(
                 slot = old_slot or new_slot
                 old, new = name, new_rows
                 if old_slot is None or new_slot is None:
+                    begun.append(slot)
                     value = initial_value(reader, slot, slot_values)
                     if value != SAME_AS_TABLE:
                         old = new = value
@@ -105,6 +113,7 @@ def merge_checkpoint(
                     new = StoredRows(reader, new_slot.source, partition_strategy)
                     changes[new_slot.name] = None
                 changes[merged] = growth.change(merged, new, old, like=slot.name)
+        changes.update(fresh_clocks(reader, begun, clocks, slot_values))
         certify = certificates_of(growths)
         return rewrite(reader, changes, out, force, dry_run, progress, certify)
 

@@ -19,7 +19,7 @@ class Append(namedtuple("Append", "source chunks note")):
     __slots__ = ()
 
 
-class Change(namedtuple("Change", "dtype shape chunks slices old_shape append")):
+class Change(namedtuple("Change", "dtype shape chunks slices old_shape append note")):
     """A tensor that is written anew.
 
     Attributes:
@@ -29,13 +29,14 @@ class Change(namedtuple("Change", "dtype shape chunks slices old_shape append"))
       slices: list of (start, stop), the rows of each slice it is stored in, or None for whole.
       old_shape: tuple of ints, None if there was no such tensor.
       append: `Append` that says the same as `chunks` and is written faster, or None.
+      note: string, what a user should know of it, or None.
     """
 
     __slots__ = ()
 
-    def __new__(cls, dtype, shape, chunks, slices=None, old_shape=None, append=None):
+    def __new__(cls, dtype, shape, chunks, slices=None, old_shape=None, append=None, note=None):
         """Takes the attributes."""
-        return super().__new__(cls, dtype, tuple(shape), chunks, slices, old_shape, append)
+        return super().__new__(cls, dtype, tuple(shape), chunks, slices, old_shape, append, note)
 
     @property
     def num_bytes(self):
@@ -46,7 +47,7 @@ class Change(namedtuple("Change", "dtype shape chunks slices old_shape append"))
         return num_values(shape) * self.dtype.size
 
 
-class Written(namedtuple("Written", "name dtype old_shape new_shape num_bytes changed")):
+class Written(namedtuple("Written", "name dtype old_shape new_shape num_bytes changed note")):
     """What became, or with `dry_run` would become, of a tensor of a checkpoint.
 
     Attributes:
@@ -56,9 +57,14 @@ class Written(namedtuple("Written", "name dtype old_shape new_shape num_bytes ch
       new_shape: tuple of ints, None if the tensor is left out.
       num_bytes: int, the bytes written for it.
       changed: bool, whether it is made anew or left out, rather than copied.
+      note: string, what a user should know of it, or None.
     """
 
     __slots__ = ()
+
+    def __new__(cls, name, dtype, old_shape, new_shape, num_bytes, changed, note=None):
+        """Takes the attributes."""
+        return super().__new__(cls, name, dtype, old_shape, new_shape, num_bytes, changed, note)
 
 
 class Silence:
@@ -105,10 +111,8 @@ def rewrite(reader, changes, out, force=False, dry_run=False, progress=None, cer
             written.append(Written(name, dtype_name, shape, None, 0, True))
         elif name in changes:
             change = changes[name]
-            dtype_name, old_shape = change.dtype.name, change.old_shape
-            written.append(
-                Written(name, dtype_name, old_shape, change.shape, change.num_bytes, True)
-            )
+            about = (change.dtype.name, change.old_shape, change.shape, change.num_bytes)
+            written.append(Written(name, *about, changed=True, note=change.note))
         else:
             shape = reader.shape(name)
             size = reader.num_bytes(name)

@@ -22,6 +22,8 @@ _INITIAL_VALUES = {
     "Adagrad": _ACCUMULATOR,
     "AdagradDA": 0.0,
     "AdagradDA_1": _ACCUMULATOR,
+    "AdaMax": 0.0,
+    "AdaMax_1": 0.0,
     "Adam": 0.0,
     "Adam_1": 0.0,
     "ExponentialMovingAverage": SAME_AS_TABLE,
@@ -171,17 +173,21 @@ def initial_value(reader, slot, values=None):
     return value
 
 
-def check_slot_values(slots, values):
-    """Checks that each of the slot values is that of a slot variable.
+def check_slot_values(slots, values, clocks=()):
+    """Checks that each of the slot values is that of a slot variable or a clock.
 
     Args:
       slots: iterable of `Slot`.
+      clocks: iterable of `Clock`.
       values: dict as for `initial_value`, or None.
 
     Raises:
       KeyError: if one is not; the error lists the slot variables that there are.
     """
     known = {key for slot in slots for key in (slot.name, slot.kind)}
+    for clock in clocks:
+        stem = variable_name(clock.name)
+        known |= {clock.name, stem, stem.split("/")[-1]}
     for key in values or ():
         if key not in known:
             raise KeyError(

@@ -126,6 +126,8 @@ def print_columns(rows):
 
 
 def _change(written):
+    if written.note is not None:
+        return written.note
     if written.old_shape == written.new_shape:
         return format_shape(written.new_shape) + (" other values" if written.changed else "")
     old = "-" if written.old_shape is None else format_shape(written.old_shape)

@@ -5,6 +5,7 @@ import os
 import numpy as np
 
 from tf1_embed.bfloat16 import cast
+from tf1_embed.checkpoint.clocks import find_clocks, fresh_clocks
 from tf1_embed.checkpoint.delta.file import check_output, read_delta
 from tf1_embed.checkpoint.delta.rows import Stack, check_fits, find_axis, fingerprints, slots_of
 from tf1_embed.checkpoint.files.reader import CheckpointReader
@@ -19,6 +20,7 @@ def apply_delta(
     deltas,
     out,
     slot_values=None,
+    clocks=None,
     partition_strategy=None,
     force=False,
     dry_run=False,
@@ -43,6 +45,11 @@ def apply_delta(
       slot_values: dict from the last part of a slot variable's name ("Adagrad"), or its whole name,
         to its value in new rows whose slots a delta lacks. Default: what TensorFlow's optimizers
         begin with, and a moving average with the new row itself.
+      clocks: "fresh" or "keep": whether what counts the optimizer's steps (Adam's `beta1_power`,
+        Keras' `iter`) begins anew, as the slots of new rows do, or goes on as it is, so that
+        these rows step up to 6 times too far (see `tf1_embed.checkpoint.clocks`). Default: anew;
+        for AdaMax it must be given. What it begins with, where the checkpoint does not tell, may be
+        in `slot_values`.
       partition_strategy: "mod" or "div", how lookups send ids to partitions; needed where a table
         has more than one. The number of them stays.
       force: bool, whether a checkpoint at `out` is replaced. The inputs never are.
@@ -74,8 +81,9 @@ def apply_delta(
     with CheckpointReader(base) as reader:
         check_output(out, force, [reader.prefix, *prefixes])
         axes = [find_axis(reader, name, each[0][1].axis) for name, each in steps.items()]
-        check_slot_values([slot for axis in axes for slot in slots_of(reader, axis)], slot_values)
-        changes = {}
+        slots = [slot for axis in axes for slot in slots_of(reader, axis)]
+        check_slot_values(slots, slot_values, find_clocks(reader))
+        changes = fresh_clocks(reader, slots, clocks, slot_values)
         for axis, each in zip(axes, steps.values()):
             changes.update(_apply(reader, axis, each, slot_values, partition_strategy))
         return rewrite(reader, changes, out, force, dry_run, progress)

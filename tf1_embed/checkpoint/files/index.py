@@ -23,17 +23,17 @@ from tf1_embed.checkpoint.files.sstable import (
 )
 
 # Kinds of fields of a protocol buffer, and the tags of those that are read: number and kind.
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_VARINT, _FIXED64, BYTES, _FIXED32 = 0, 1, 2, 5
 _NUM_SHARDS, _ENDIANNESS = 1 << 3 | _VARINT, 2 << 3 | _VARINT
-_DTYPE, _SHAPE, _SHARD = 1 << 3 | _VARINT, 2 << 3 | _BYTES, 3 << 3 | _VARINT
+_DTYPE, _SHAPE, _SHARD = 1 << 3 | _VARINT, 2 << 3 | BYTES, 3 << 3 | _VARINT
 _OFFSET, _SIZE, _CRC, _SLICE = (
     4 << 3 | _VARINT,
     5 << 3 | _VARINT,
     6 << 3 | _FIXED32,
-    7 << 3 | _BYTES,
+    7 << 3 | BYTES,
 )
-_DIM, _DIM_SIZE = 2 << 3 | _BYTES, 1 << 3 | _VARINT
-_EXTENT, _START, _LENGTH = 1 << 3 | _BYTES, 1 << 3 | _VARINT, 2 << 3 | _VARINT
+_DIM, _DIM_SIZE = 2 << 3 | BYTES, 1 << 3 | _VARINT
+_EXTENT, _START, _LENGTH = 1 << 3 | BYTES, 1 << 3 | _VARINT, 2 << 3 | _VARINT
 
 _HEADER_KEY = b""
 # Of one data file, little-endian, by a writer of version 1.
@@ -82,7 +82,7 @@ def read_index(content):
     entries = read_sstable(content)
     if _HEADER_KEY not in entries:
         raise SSTableError("there is no header")
-    header = dict(_fields(entries.pop(_HEADER_KEY)))
+    header = dict(fields(entries.pop(_HEADER_KEY)))
     if header.get(_ENDIANNESS, 0) != 0:
         raise SSTableError("the checkpoint is of a big-endian machine")
     return {key: _read_entry(value) for key, value in entries.items()}, header.get(_NUM_SHARDS, 1)
@@ -133,11 +133,11 @@ def _ordered_signed(value):
 
 
 def _read_entry(data):
-    fields = list(_fields(data))
-    values = dict(fields)
-    dims = [dict(_fields(dim)) for tag, dim in _fields(values.get(_SHAPE, b"")) if tag == _DIM]
+    entries = list(fields(data))
+    values = dict(entries)
+    dims = [dict(fields(dim)) for tag, dim in fields(values.get(_SHAPE, b"")) if tag == _DIM]
     shape = tuple(dim.get(_DIM_SIZE, 0) for dim in dims)
-    slices = tuple(_read_slice(value) for tag, value in fields if tag == _SLICE)
+    slices = tuple(_read_slice(value) for tag, value in entries if tag == _SLICE)
     # Negative numbers are encoded as those from 2**63 on.
     if any(dim >> 63 for dim in shape):
         raise SSTableError("a shape has a negative dim")
@@ -151,7 +151,7 @@ def _read_entry(data):
 
 
 def _read_slice(data):
-    extents = [dict(_fields(extent)) for tag, extent in _fields(data) if tag == _EXTENT]
+    extents = [dict(fields(extent)) for tag, extent in fields(data) if tag == _EXTENT]
     return tuple((extent.get(_START, 0), extent.get(_LENGTH)) for extent in extents)
 
 
@@ -173,7 +173,7 @@ def _write_extent(start, length):
     return _number(_START, start) + length
 
 
-def _fields(data):
+def fields(data):
     """Yields the tag and the value of each field of a protocol buffer."""
     position = 0
     while position < len(data):
@@ -182,7 +182,7 @@ def _fields(data):
         if kind == _VARINT:
             value, position = read_varint(data, position)
         else:
-            if kind == _BYTES:
+            if kind == BYTES:
                 size, position = read_varint(data, position)
             elif kind in (_FIXED32, _FIXED64):
                 size = 4 if kind == _FIXED32 else 8
@@ -192,7 +192,7 @@ def _fields(data):
             if len(value) < size:
                 raise SSTableError("an entry ends too soon")
             position += size
-            if kind != _BYTES:
+            if kind != BYTES:
                 value = int.from_bytes(value, "little")
         yield tag, value
 

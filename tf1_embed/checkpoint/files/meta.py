@@ -1,0 +1,108 @@
+"""What the graph that lies beside a checkpoint, PREFIX.meta, says of its variables.
+
+The graph is walked node by node, and nothing of it is kept: it may have 2 GB of constants.
+
+Source: `tensorflow/core/protobuf/meta_graph.proto`, `tensorflow/core/framework/graph.proto` and the
+files of `node_def`, `attr_value` and `tensor` beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import BinaryIO, Iterable, Iterator
+
+from tf1_embed.checkpoint.files.index import BYTES, fields
+from tf1_embed.checkpoint.files.sstable import SSTableError
+
+_GRAPH, _NODE = 2 << 3 | BYTES, 1 << 3 | BYTES
+_NAME, _OP, _ATTR = 1 << 3 | BYTES, 2 << 3 | BYTES, 5 << 3 | BYTES
+_KEY, _VALUE, _TENSOR = 1 << 3 | BYTES, 2 << 3 | BYTES, 8 << 3 | BYTES
+_FLOATS, _DOUBLES = 5 << 3 | BYTES, 6 << 3 | BYTES
+# A node that holds one number, and no more than that, is smaller.
+_MAX_NODE_BYTES = 4096
+
+# How TensorFlow calls the constant that a ref or a resource variable begins with.
+_INITIAL_VALUES = ("initial_value", "Initializer/initial_value")
+
+
+def read_initial_values(prefix: str, names: Iterable[str]) -> dict[str, float]:
+    """Returns the floats that scalar variables began with, as far as the saved graph tells.
+
+    Args:
+      prefix: string, that of the checkpoint.
+      names: iterable of strings, names of variables.
+
+    Returns:
+      dict from name to float. It lacks what is no constant there; it is empty if there is no graph
+      beside the checkpoint, or none that can be read.
+    """
+    wanted = {f"{name}/{part}".encode(): name for name in names for part in _INITIAL_VALUES}
+    found: dict[str, float] = {}
+    try:
+        with open(f"{prefix}.meta", "rb") as file:
+            for node in _nodes(file):
+                node_fields = list(fields(node))
+                name = dict(node_fields).get(_NAME)
+                if name in wanted:
+                    value = _constant(node_fields)
+                    if value is not None:
+                        found[wanted[name]] = value
+    except (OSError, SSTableError, struct.error, TypeError):
+        return {}
+    return found
+
+
+def _nodes(file: BinaryIO) -> Iterator[bytes]:
+    """Yields the small nodes of the graph."""
+    end = os.fstat(file.fileno()).st_size
+    for tag, size in _messages(file, end):
+        stop = file.tell() + size
+        if tag == _GRAPH:
+            for inner, inner_size in _messages(file, stop):
+                if inner == _NODE and inner_size <= _MAX_NODE_BYTES:
+                    yield file.read(inner_size)
+                else:
+                    file.seek(inner_size, os.SEEK_CUR)
+        file.seek(stop)
+
+
+def _messages(file: BinaryIO, stop: int) -> Iterator[tuple[int, int]]:
+    """Yields the tag and the size of each message up to a position; the file then is at it."""
+    while file.tell() < stop:
+        tag, size = _varint(file), 0
+        if tag & 7 == BYTES:
+            size = _varint(file)
+            if file.tell() + size > stop:
+                raise SSTableError("a message ends too soon")
+        elif tag & 7 == 0:
+            _varint(file)
+        else:
+            raise SSTableError("it is no graph")
+        yield tag, size
+
+
+def _varint(file: BinaryIO) -> int:
+    value = shift = 0
+    while True:
+        byte = file.read(1)
+        if not byte or shift > 63:
+            raise SSTableError("a number ends too soon")
+        value |= (byte[0] & 127) << shift
+        shift += 7
+        if byte[0] < 128:
+            return value
+
+
+def _constant(node: list[tuple[int, bytes]]) -> float | None:
+    """Returns the float that a constant of one float holds, or None."""
+    for tag, attribute in node:
+        if tag != _ATTR:
+            continue
+        entry = dict(fields(attribute))
+        if entry.get(_KEY) == b"value":
+            tensor = dict(fields(dict(fields(entry.get(_VALUE, b""))).get(_TENSOR, b"")))
+            for kind, format_ in ((_FLOATS, "<f"), (_DOUBLES, "<d")):
+                if kind in tensor and len(tensor[kind]) == struct.calcsize(format_):
+                    return struct.unpack(format_, tensor[kind])[0]
+    return None
