@@ -77,7 +77,8 @@ def test_model_opens_its_grown_checkpoint_and_trains_on_under_any_optimizer(
     assert set(grown) == set(fresh) == set(old)
     for key, value in grown.items():
         old_part, new_part = split_axis(key, value, 11)
-        assert_same(old_part, old[key])
+        is_clock = key.endswith("_power")
+        assert_same(old_part, (fresh if is_clock else old)[key])
         if new_part is None:
             continue
         is_slot = key not in ("embedding", "bias", "projection")
@@ -814,8 +815,8 @@ def test_dry_run_tells_what_would_be_written_and_writes_nothing(folder):
     told = grow_checkpoint(*arguments, dry_run=True)
     assert sorted(folder.iterdir()) == before
     assert [each for each in told if each.changed] == [
-        ("e", "float32", (4, 2), (6, 2), 48, True),
-        ("e/Adam", "float32", (4, 2), (6, 2), 48, True),
+        ("e", "float32", (4, 2), (6, 2), 48, True, None),
+        ("e/Adam", "float32", (4, 2), (6, 2), 48, True, None),
     ]
     assert [each.name for each in told] == sorted(load_checkpoint(folder / "old"))
 

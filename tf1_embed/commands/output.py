@@ -39,6 +39,9 @@ def print_written(arguments, written):
     )
     if not arguments.dry_run and len(written) > len(changed):
         print(f"{len(written) - len(changed)} others as they were")
+    for each in changed:
+        if each.note is not None:
+            print(f"{each.name}: {each.note}")
     return _print_end(arguments, total)
 
 
@@ -126,8 +129,6 @@ def print_columns(rows):
 
 
 def _change(written):
-    if written.note is not None:
-        return written.note
     if written.old_shape == written.new_shape:
         return format_shape(written.new_shape) + (" other values" if written.changed else "")
     old = "-" if written.old_shape is None else format_shape(written.old_shape)
