@@ -150,8 +150,60 @@ def test_tensor_in_place_of_the_variable_is_explained(graph):
 
 def test_rows_must_be_rows(graph):
     table = make_table()
-    with pytest.raises(TypeError, match=r"expected Rows for variable 'table'.*got list"):
-        freeze_rows([(None, table)], {table: [0, 1]})
+    with pytest.raises(TypeError, match=r"`rows of variable 'table'` must be Rows.*got 0.5"):
+        freeze_rows([(None, table)], {table: 0.5})
+    with pytest.raises(ValueError, match=r"`rows of variable 'table'` must be ids in \[0, 8\)"):
+        freeze_rows([(None, table)], {table: [8]})
+
+
+@pytest.mark.parametrize("key", ["table", "tab*", "table:0"])
+@pytest.mark.parametrize("rows", [[0, 1, 2, 3, 4], range(5), slice(5), np.arange(8) < 5])
+def test_variables_by_name_and_rows_as_plain_ids(session, key, rows):
+    table = make_table()
+    loss = tf.reduce_sum(tf.gather(table, [3, 6, 7]))
+    pairs = gradients_of(loss, table, "compute_gradients")
+    [(gradient, _)] = freeze_rows(pairs, {key: rows})
+    np.testing.assert_array_equal(session.run(gradient.indices), [6, 7])
+
+
+def test_name_that_matches_nothing_lists_the_trainable_variables(graph):
+    table = make_table()
+    with pytest.raises(KeyError, match="`frozen_rows` has 'tables\\*'.*trainable ones are: table"):
+        freeze_rows([(None, table)], {"tables*": [0]})
+
+
+@pytest.mark.parametrize("strategy", ["mod", "div"])
+def test_rows_of_a_partitioned_variable_are_those_of_the_whole(session, strategy):
+    partitioner = tf.fixed_size_partitioner(2)
+    table = tf.get_variable("table", [8, 2], partitioner=partitioner)
+    loss = tf.reduce_sum(tf.nn.embedding_lookup(table, [0, 3, 6, 7], strategy))
+    pairs = tf.train.GradientDescentOptimizer(1.0).compute_gradients(loss)
+    frozen = freeze_rows(pairs, {"table": range(5)}, partition_strategy=strategy)
+    indices = session.run([gradient.indices for gradient, _ in frozen])
+    assert [each.tolist() for each in indices] == {"mod": [[3], [3]], "div": [[], [2, 3]]}[strategy]
+    with pytest.raises(ValueError, match="'table' has 2 partitions: `partition_strategy` must"):
+        freeze_rows(pairs, {table: range(5)})
+
+
+def test_slices_of_another_axis_than_the_rows_become_dense(session):
+    table = tf.get_variable("table", [3, 4, 2], initializer=tf.zeros_initializer())
+    pairs = tf.train.GradientDescentOptimizer(1.0).compute_gradients(
+        tf.reduce_sum(tf.gather(table, [1, 1]))
+    )
+    assert isinstance(pairs[0][0], tf.IndexedSlices)
+    [(gradient, _)] = freeze_rows(pairs, {table: range(3)}, axis=1)
+    expected = np.zeros([3, 4, 2])
+    expected[1, 3] = 2
+    np.testing.assert_array_equal(session.run(gradient), expected)
+
+
+def test_eager_mode_is_an_error():
+    with tf.Graph().as_default():
+        table = make_table()
+    if not tf.executing_eagerly():
+        pytest.skip("this process is in graph mode")
+    with pytest.raises(RuntimeError, match="freeze_rows builds a graph.*graph mode"):
+        freeze_rows([(None, table)], {"table": [0]})
 
 
 def test_rows_must_be_of_the_size_of_the_table(graph):

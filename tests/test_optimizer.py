@@ -403,6 +403,69 @@ def test_gradients_may_be_applied_twice(session, variables, slots):
     assert_same_bits(session.run(table)[14:], session.run(small))
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_collection_of_training_operations_has_the_one_that_is_returned(graph, slots, optimizer):
+    with tf.variable_scope("", use_resource=optimizer in KERAS):
+        table, other = make_table(), make_table(counting_rows(3), "other")
+        tf.add_to_collection(tf.GraphKeys.TRAIN_OP, "another")
+        wrapped = TrainableRowsOptimizer(OPTIMIZERS[optimizer](), {table: SUFFIX}, slots)
+        before = {key: len(graph.get_collection(key)) for key in graph.get_all_collection_keys()}
+        train_op = wrapped.minimize(lookup_loss(table, [15, 0]) + lookup_loss(other, [1]))
+    assert tf.get_collection(tf.GraphKeys.TRAIN_OP) == ["another", train_op]
+    for key in set(graph.get_all_collection_keys()) - {"train_op", "variables"}:
+        assert len(graph.get_collection(key)) == before[key], key
+
+
+@pytest.mark.parametrize("optimizer", ["gradient_descent", "momentum", "adam", "adam_weight_decay"])
+def test_untouched_gradients_with_duplicates_give_the_bits_of_a_table_of_their_own(
+    session, variables, slots, optimizer
+):
+    # Values of which the sum depends on the order.
+    factors = np.random.RandomState(0).randn(40, 1).astype(np.float32)
+    table, small = make_table(), make_table(special_value()[14:], "small")
+    loss = tf.reduce_sum(tf.gather(table, [15, 17] * 20) * factors)
+    wrapped = TrainableRowsOptimizer(OPTIMIZERS[optimizer](), {table: SUFFIX}, slots)
+    pairs = wrapped.compute_gradients(loss, [table])
+    train_op = wrapped.apply_gradients(pairs)
+    own = OPTIMIZERS[optimizer]().minimize(
+        tf.reduce_sum(tf.gather(small, [1, 3] * 20) * factors), var_list=[small]
+    )
+    initialize(session)
+    assert session.run(pairs[0][0].indices).tolist() == [15, 17]
+    for _ in range(3):
+        session.run([train_op, own])
+    assert_same_bits(session.run(table)[14:], session.run(small))
+
+
+def test_gradients_are_those_of_compute_gradients_in_the_order_of_the_variables(session, variables):
+    table, other = make_table(), make_table(counting_rows(3), "other")
+    unused = make_table(counting_rows(3), "unused")
+    optimizer = TrainableRowsOptimizer(sgd(0.5), {table: SUFFIX})
+    loss = lookup_loss(table, [0, 15, 3]) + tf.reduce_sum(other)
+    gradients = optimizer.gradients(loss, [other, unused, table])
+    assert gradients[1] is None
+    train_op = optimizer.apply_gradients(zip(gradients, [other, unused, table]))
+    initialize(session)
+    assert session.run(tf.global_norm(gradients[2:])) == pytest.approx(29 * 2**0.5)
+    session.run(train_op)
+    assert_frozen(session.run(table))
+    np.testing.assert_array_equal(session.run(table)[15], [0.5, 0.5])
+    np.testing.assert_array_equal(session.run(other), counting_rows(3) - 0.5)
+
+
+@pytest.mark.parametrize("rows", [[14, 15, 16, 17], range(14, 18), slice(-4, None), special_value])
+def test_rows_may_be_plain_ids(session, variables, slots, rows):
+    rows = np.arange(SIZE) >= 14 if callable(rows) else rows
+    table = make_table()
+    train_op = TrainableRowsOptimizer(adam(), {table: rows}, slots).minimize(
+        lookup_loss(table, [15, 0])
+    )
+    initialize(session)
+    session.run(train_op)
+    assert_frozen(session.run(table))
+    assert (session.run(table)[15] != 15).all()
+
+
 @pytest.mark.parametrize("make_optimizer", [momentum, adam])
 def test_base_optimizer_may_train_all_rows_before(session, variables, make_optimizer):
     table = make_table(counting_rows(SIZE))
@@ -614,6 +677,42 @@ def test_tables_with_their_rows_on_axis_1(session, variables, slots, optimizer, 
     assert_same_bits(actual[:, frozen], value[:, frozen])
     assert_same_bits(actual[:, rows.ids()], session.run(small))
     assert (actual[:, rows.ids()] != value[:, rows.ids()]).all()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "ftrl_l1_l2_shrinkage", "adam_weight_decay"])
+@pytest.mark.parametrize("form", ["sparse", "dense"])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_tables_of_rank_3_train_rows_on_any_axis(session, variables, slots, optimizer, form, axis):
+    # All sizes are the same, so that no error of shapes helps.
+    rows, value = Rows.of([1, 3], size=4), np.random.RandomState(1).randn(4, 4, 4).astype("f")
+    frozen = tuple([0, 2] if each == axis else slice(None) for each in range(3))
+    value.view(np.uint32)[frozen] = 0x7FA00001  # a signalling NaN
+    table, small = make_table(value), make_table(np.take(value, [1, 3], axis), "small")
+    looked_up = [0, 1, 1, 2, 3] if form == "sparse" else [0, 1, 2, 3]
+    factors = np.random.RandomState(0).randn(len(looked_up), 4, 4).astype(np.float32)
+    small_ids, small_factors = looked_up, factors
+    if axis:
+        small_factors = np.take(factors, [1, 3], axis)
+    else:
+        kept = rows.contains(looked_up)
+        small_ids, small_factors = rows.position(np.array(looked_up)[kept]), factors[kept]
+
+    def loss_of(variable, ids, factors):
+        return tf.reduce_sum((tf.gather(variable, ids) if form == "sparse" else variable) * factors)
+
+    wrapped = TrainableRowsOptimizer(OPTIMIZERS[optimizer](), {table: rows}, slots, axis=axis)
+    train_op = wrapped.minimize(loss_of(table, looked_up, factors), var_list=[table])
+    [gradient] = tf.gradients(loss_of(small, small_ids, small_factors), [small])
+    if axis:
+        gradient = tf.convert_to_tensor(gradient)  # The slices are of another axis than the rows.
+    small_train_op = OPTIMIZERS[optimizer]().apply_gradients([(gradient, small)])
+    initialize(session)
+    for _ in range(3):
+        session.run([train_op, small_train_op])
+    actual = session.run(table)
+    assert_same_bits(actual[frozen], value[frozen])
+    assert_same_bits(np.take(actual, [1, 3], axis), session.run(small))
+    assert (np.take(actual, [1, 3], axis) != np.take(value, [1, 3], axis)).all()
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adam_weight_decay"])
@@ -914,6 +1013,77 @@ def test_moving_averages_go_around_and_not_within(session, variables):
         TrainableRowsOptimizer(MovingAverageOptimizer(adam()), {})
 
 
+@pytest.mark.skipif(not CONTRIB, reason="tf.contrib is in TensorFlow 1 only")
+def test_optimizer_that_was_told_of_a_table_is_refused(graph, variables, slots):
+    from tensorflow.contrib.opt import VariableClippingOptimizer
+
+    table = make_table()
+    clipping = VariableClippingOptimizer(sgd(), {table: [1]}, 0.5)
+    message = "VariableClippingOptimizer cannot be wrapped.*'table'.*`_vars_to_clip_dims`.*project"
+    with pytest.raises(ValueError, match=message):
+        TrainableRowsOptimizer(clipping, {"table": SUFFIX}, slots).minimize(
+            lookup_loss(table, [15])
+        )
+    with pytest.raises(ValueError, match=message):
+        TrainableRowsOptimizer(clipping, {table: SUFFIX}, slots).minimize(lookup_loss(table, [15]))
+
+
+@pytest.mark.skipif(not CONTRIB, reason="tf.contrib is in TensorFlow 1 only")
+def test_optimizer_for_several_tasks_leaves_rows_alone_without_a_gradient(
+    session, variables, slots
+):
+    from tensorflow.contrib.opt import MultitaskOptimizerWrapper
+
+    table, small = make_table(), make_table(special_value()[14:], "small")
+    ids, positions = (tf.placeholder(tf.int32, [None]) for _ in range(2))
+    wrapped = TrainableRowsOptimizer(MultitaskOptimizerWrapper(adam()), {table: SUFFIX}, slots)
+    train_op = wrapped.minimize(lookup_loss(table, ids), var_list=[table])
+    own = MultitaskOptimizerWrapper(adam())
+    small_train_op = own.minimize(lookup_loss(small, positions), var_list=[small])
+    initialize(session)
+    for batch, small_batch in (([15, 0], [1]), ([0, 3], []), ([15], [1])):
+        session.run([train_op, small_train_op], {ids: batch, positions: small_batch})
+        assert_frozen(session.run(table))
+        assert_same_bits(session.run(table)[14:], session.run(small))
+    assert (session.run(table)[15] != 15).all()
+
+
+def test_optimizer_for_ref_variables_alone_is_told_what_to_do(session):
+    class Steps(tf.train.Optimizer):
+        def _apply_dense(self, gradient, variable):
+            return tf.assign_sub(variable, 0.5 * gradient)
+
+        def _apply_sparse(self, gradient, variable):
+            return self._apply_dense(tf.convert_to_tensor(gradient), variable)
+
+    with tf.variable_scope("", use_resource=False):
+        table = make_table()
+    loss = lookup_loss(table, [15, 0])
+    with pytest.raises(NotImplementedError, match='Steps has no update.*slots="rows" one of the'):
+        TrainableRowsOptimizer(Steps(False, "Steps"), {table: SUFFIX}, "full").minimize(loss)
+    train_op = TrainableRowsOptimizer(Steps(False, "Steps"), {table: SUFFIX}).minimize(loss)
+    initialize(session)
+    session.run(train_op)
+    assert_frozen(session.run(table))
+    np.testing.assert_array_equal(session.run(table)[15], [0.5, 0.5])
+
+
+@pytest.mark.skipif(not hasattr(tf.distribute, "has_strategy"), reason="TensorFlow 1.13 has none")
+def test_strategy_is_refused_by_name_with_the_way_that_works(slots):
+    with tf.Graph().as_default():
+        strategy = tf.distribute.MirroredStrategy(["/cpu:0"])
+
+        def step():
+            table = make_table(counting_rows(SIZE))
+            optimizer = TrainableRowsOptimizer(adam(), {table: SUFFIX}, slots)
+            return optimizer.minimize(lookup_loss(table, [15]))
+
+        with strategy.scope():
+            run = getattr(strategy, "run", None) or strategy.experimental_run_v2
+            with pytest.raises(ValueError, match="under MirroredStrategy.*tf1_embed.get_grown_tab"):
+                run(step)
+
+
 @pytest.mark.parametrize("use_locking", [False, True])
 @pytest.mark.parametrize("make_optimizer", [sgd, adam])
 def test_locking(session, slots, use_locking, make_optimizer):
@@ -1019,6 +1189,30 @@ def test_nothing_of_the_size_of_the_table_enters_the_graph(graph, variables, slo
     assert graph.as_graph_def().ByteSize() < 200000
 
 
+# What it says of itself.
+
+
+def test_summary_and_repr_say_what_trains_and_what_that_saves(graph):
+    table = tf.get_variable("model/entities", [1000, 4])
+    tf.get_variable("model/weights", [4, 2])
+    optimizer = TrainableRowsOptimizer(adam(), {"model/ent*": range(990, 1000)}, others="frozen")
+    assert "before" not in repr(optimizer)
+    described = (
+        "TrainableRowsOptimizer of AdamOptimizer, {model/ent*: range(990, 1000)}, slots='rows', "
+        "others='frozen'"
+    )
+    assert repr(optimizer) == f"<{described}>"
+    assert "0 bytes" in optimizer.summary()
+    optimizer.minimize(lookup_loss(table, [995]))
+    assert optimizer.summary().splitlines() == [
+        described,
+        "table           trainable rows  frozen rows      slots",
+        "model/entities              10          990  320 bytes",
+        "1 other trainable variables: frozen",
+        "bytes of slots saved: 31,680",
+    ]
+
+
 # Bad input.
 
 
@@ -1030,8 +1224,10 @@ def test_gathered_slice_is_no_variable_and_the_error_says_what_to_do(graph, vari
 
 def test_rows_must_be_rows_of_the_table(graph, variables):
     table = make_table()
-    with pytest.raises(TypeError, match=r"expected Rows for variable 'table'.*got list"):
-        TrainableRowsOptimizer(sgd(), {table: [15]})
+    with pytest.raises(TypeError, match=r"`rows of variable 'table'` must be Rows.*got 'new'"):
+        TrainableRowsOptimizer(sgd(), {table: "new"})
+    with pytest.raises(ValueError, match=r"`rows of variable 'table'` must be ids in \[0, 18\)"):
+        TrainableRowsOptimizer(sgd(), {table: [18]})
     with pytest.raises(ValueError, match="'table' has 18 rows on axis 0.* of a table of 19"):
         TrainableRowsOptimizer(sgd(), {table: Rows.range(0, 5, size=19)})
     with pytest.raises(ValueError, match="'table' has 2 rows on axis 1.* of a table of 18"):
@@ -1040,15 +1236,32 @@ def test_rows_must_be_rows_of_the_table(graph, variables):
         TrainableRowsOptimizer(sgd(), {table: SUFFIX}, axis=2)
 
 
-@pytest.mark.parametrize("call", ["minimize", "compute_gradients", "apply_gradients"])
-def test_table_without_a_gradient_is_an_error(graph, variables, call):
+@pytest.mark.parametrize("make_optimizer", [sgd, adam])
+def test_loss_that_does_not_touch_a_table_trains_the_rest(
+    session, variables, slots, make_optimizer
+):
     table, other = make_table(), make_table(counting_rows(3), "other")
+    optimizer = TrainableRowsOptimizer(make_optimizer(), {table: SUFFIX}, slots)
+    train_op = optimizer.minimize(tf.reduce_sum(other))
+    only_other = optimizer.minimize(
+        lookup_loss(table, [15]) + lookup_loss(other, [1]), None, [other]
+    )
+    with pytest.raises(ValueError, match="never changes 'table', of which 4 rows are to train"):
+        optimizer.check_train_op(train_op)
+    optimizer.check_train_op(optimizer.minimize(lookup_loss(table, [15, 0])))
+    initialize(session)
+    session.run([train_op, only_other])
+    assert_same_bits(session.run(table), special_value())
+    assert (session.run(other) < counting_rows(3)).all()
+
+
+def test_no_gradient_at_all_is_an_error(graph, variables):
+    table = make_table()
     optimizer = TrainableRowsOptimizer(sgd(), {table: SUFFIX})
-    argument = tf.reduce_sum(other)
-    if call == "apply_gradients":
-        argument = list(zip(tf.gradients(argument, [table, other]), [table, other]))
-    with pytest.raises(ValueError, match="'table' has no gradient: the loss does not depend"):
-        getattr(optimizer, call)(argument)
+    with pytest.raises(ValueError, match="`grads_and_vars` has no gradient for any variable"):
+        optimizer.apply_gradients([(None, table)])
+    with pytest.raises(ValueError, match="`grads_and_vars` has no gradient for any variable"):
+        optimizer.apply_gradients([])
 
 
 @pytest.mark.parametrize("call", ["minimize", "compute_gradients"])
@@ -1059,16 +1272,6 @@ def test_table_that_does_not_train_is_an_error_that_lists_those_that_do(graph, v
     optimizer = TrainableRowsOptimizer(sgd(), {table: SUFFIX})
     with pytest.raises(ValueError, match="'another', 'other'; it was made with `trainable=False`"):
         getattr(optimizer, call)(loss)
-
-
-def test_table_that_is_not_among_the_pairs_is_an_error(graph, variables):
-    table, other = make_table(), make_table(counting_rows(3), "other")
-    optimizer = TrainableRowsOptimizer(sgd(), {table: SUFFIX})
-    loss = lookup_loss(table, [15]) + tf.reduce_sum(other)
-    with pytest.raises(ValueError, match="'table' is not among .* has 'other'$"):
-        optimizer.minimize(loss, var_list=[other])
-    with pytest.raises(ValueError, match="'table' is not among .* has none"):
-        optimizer.apply_gradients([])
 
 
 def test_table_wrapped_twice_is_an_error(graph, variables):
@@ -1111,8 +1314,13 @@ def test_rows_of_a_partitioned_table_are_checked(graph, variables):
     table = tf.get_variable("table", [SIZE, 2], partitioner=tf.fixed_size_partitioner(3))
     with pytest.raises(ValueError, match="'table' has 18 rows in 3 partitions.* a table of 19"):
         TrainableRowsOptimizer(sgd(), {table: Rows.range(0, 5, size=19)}, partition_strategy="mod")
-    with pytest.raises(TypeError, match="expected Rows for variable 'table/part_0'"):
-        TrainableRowsOptimizer(sgd(), {table: [3]}, partition_strategy="mod")
+    with pytest.raises(ValueError, match=r"`rows of variable 'table'` must be ids in \[0, 18\)"):
+        TrainableRowsOptimizer(sgd(), {table: [18]}, partition_strategy="mod")
+
+
+def test_others_must_be_trainable_or_frozen(graph):
+    with pytest.raises(ValueError, match='`others` must be "trainable" or "frozen", got \'all\''):
+        TrainableRowsOptimizer(sgd(), {make_table(): SUFFIX}, others="all")
 
 
 def test_slots_must_be_rows_or_full(graph):

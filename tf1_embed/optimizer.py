@@ -11,31 +11,32 @@ trainable rows, as on a table of their own:
 Under optimizers whose sparse update touches only the rows of the gradient, only these rows are
 loaded and stored, and a step is O(batch); under all others it is O(trainable rows). Where such an
 optimizer has no slots, or they are to have the table's shape, it acts on the table itself.
+
+Here is what a step does, with slots of the trainable rows alone; `graph/full_slots.py` has what
+more there is to slots of the table's shape.
 """
+
+from __future__ import annotations
+
+from typing import Any, Iterable
 
 import tensorflow.compat.v1 as tf
 
-from tf1_embed.gradients import check_pairs, keep_rows
-from tf1_embed.graph.scratch import SCRATCH, TableUpdate, WrappedTable
-from tf1_embed.graph.variables import check_variable, rows_by_partition
-
-# Optimizers of which the update by slices leaves all other rows alone, and their slots too. Their
-# subclasses may do otherwise. Adam is not one: it moves every row by its momentum.
-_SPARSE_OPTIMIZERS = (
-    tf.train.AdadeltaOptimizer,
-    tf.train.AdagradDAOptimizer,
-    tf.train.AdagradOptimizer,
-    tf.train.FtrlOptimizer,
-    tf.train.GradientDescentOptimizer,
-    tf.train.MomentumOptimizer,
-    tf.train.ProximalAdagradOptimizer,
-    tf.train.ProximalGradientDescentOptimizer,
-    tf.train.RMSPropOptimizer,
+from tf1_embed.gradients import (
+    Gradient,
+    GradsAndVars,
+    check_trains,
+    keep_nothing,
+    keep_rows,
+    sum_slices,
 )
-_SLOTLESS_OPTIMIZERS = (
-    tf.train.GradientDescentOptimizer,
-    tf.train.ProximalGradientDescentOptimizer,
-)
+from tf1_embed.graph import base_optimizer, train_ops
+from tf1_embed.graph.full_slots import FullSlots
+from tf1_embed.graph.graph_mode import check_graph_mode
+from tf1_embed.graph.scratch import TableUpdate
+from tf1_embed.graph.variables import VariableLike
+from tf1_embed.graph.wrapped_tables import Wrap, WrappedTables, summarize
+from tf1_embed.rows import RowsLike
 
 
 class TrainableRowsOptimizer(tf.train.Optimizer):
@@ -51,9 +52,15 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
       `<table>/trainable_rows/`. The default; memory is O(count).
     - "full": slot variables of the table's shape, under the names that TensorFlow gives them, so
       that a `tf.train.Saver` over the whole graph restores the checkpoint of a grown model with its
-      slots. What they hold of frozen rows stays, bit for bit.
+      slots. What they hold of frozen rows stays, bit for bit; so do the slots of what `others`
+      freezes.
 
-    Under `tf.xla.experimental.compile` only "rows" works.
+    Under `tf.xla.experimental.compile` only "rows" works. Under a `tf.distribute.Strategy` such as
+    `MirroredStrategy` neither does: use `tf1_embed.get_grown_table` there.
+
+    A gradient that is `compute_gradients`'s, untouched, moves rows by the very bits of a table of
+    their own; one that was clipped or scaled has the slices of a row summed, which differ from one
+    after the other by rounding.
 
     With "rows", a checkpoint from before the optimizer was wrapped lacks the slots and the scratch
     variable: restore it with a Saver of the model's own variables.
@@ -61,6 +68,9 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
     One training step of a table at a time: steps that run at once, of several threads or of
     asynchronous workers, share the scratch variable and lose updates of trainable rows, though they
     never touch a frozen one. For these, use `tf1_embed.get_grown_table`.
+
+    An optimizer that decides by the name of a variable sees `<table>/trainable_rows` for a wrapped
+    one.
 
     Example:
       >>> import numpy as np
@@ -85,82 +95,116 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
 
     def __init__(
         self,
-        optimizer,
-        trainable_rows,
-        slots="rows",
-        axis=0,
-        partition_strategy=None,
-        use_locking=False,
-        name="TrainableRows",
+        optimizer: Any,
+        trainable_rows: dict[VariableLike, RowsLike],
+        slots: str = "rows",
+        axis: int | dict[VariableLike, int] = 0,
+        partition_strategy: str | None = None,
+        others: str | None = None,
+        use_locking: bool = False,
+        name: str = "TrainableRows",
     ):
         """Wraps an optimizer.
 
         Args:
           optimizer: `tf.train.Optimizer`, or a `tf.keras` optimizer that works in graph mode.
-          trainable_rows: dict from variable, of shape [num_rows, dim] or [num_rows], to its
-            trainable `Rows`. A partitioned variable takes the rows of the whole table.
+          trainable_rows: dict from variable to its trainable rows: `Rows`, or ids, a range, a slice
+            or a bool vector. A variable may be given by its name, or several by a pattern of names
+            such as `model/ent*`; they are looked for when gradients are computed, so that the
+            optimizer may be made before them. A partitioned variable takes the rows of the whole
+            table. `tf1_embed.grown_rows` makes such a dict.
           slots: "rows" or "full", see above.
-          axis: int, 0 or 1, the axis that ids count along; or a dict from variable to it, for those
-            where it is 1, such as an output projection [dim, num_rows].
+          axis: int, the axis that ids count along; or a dict from variable, or name, to it, for
+            those where it is not 0, such as an output projection [dim, num_rows]. A name may bring
+            its axis, as in `projection:1`.
           partition_strategy: "mod" or "div", how ids go to the partitions of a partitioned
             variable: the one that its lookups use.
+          others: "trainable" or "frozen", what becomes of all variables that are given to
+            `minimize`, or are trainable, and are not in `trainable_rows`. Default: "trainable".
           use_locking: bool, whether a variable's lock is held while rows are written to it; it is
             no lock around a whole step.
           name: string, a name for the operations.
 
         Raises:
+          KeyError: if a key of `axis` is a name that matches no variable.
           TypeError: if `optimizer` is no optimizer, or a key of `trainable_rows` is a tensor rather
-            than a variable, or a value not `Rows`.
+            than a variable, or a value does not name rows.
           ValueError: if `optimizer` cannot be wrapped, the reason being told; if a table is wrapped
             twice; if rows are not of their variable's size; if a variable has more than one
-            partition and `partition_strategy` is not given; if `slots` is neither.
+            partition and `partition_strategy` is not given; if `slots` or `others` is neither.
         """
         super().__init__(use_locking, name)
-        _check_optimizer(optimizer)
+        base_optimizer.check_optimizer(optimizer)
         if slots not in ("rows", "full"):
             raise ValueError(f'`slots` must be "rows" or "full", got {slots!r}')
-        self._base = optimizer
-        self._full_slots = slots == "full"
-        self._tables = {}
-        for variable, rows in trainable_rows.items():
-            own_axis = axis.get(variable, 0) if isinstance(axis, dict) else axis
-            for part, part_rows in rows_by_partition(variable, rows, partition_strategy):
-                check_variable(part, part_rows, own_axis)
-                if part.op in self._tables or part.op in _wrapped_ops(optimizer):
-                    raise ValueError(
-                        f"variable {part.op.name!r} is wrapped twice; give all its trainable rows "
-                        f"to one TrainableRowsOptimizer"
-                    )
-                self._tables[part.op] = WrappedTable(part, part_rows, own_axis)
-        # The gradients that compute_gradients has filtered already, by identity.
-        self._filtered = []
-        self._outer_scope = None
+        if others not in (None, "trainable", "frozen"):
+            raise ValueError(f'`others` must be "trainable" or "frozen", got {others!r}')
+        if isinstance(optimizer, TrainableRowsOptimizer):
+            # One step for all tables: the one within would take scratch variables for others.
+            self._base = optimizer._base
+            self._tables = WrappedTables(optimizer._tables)
+            others = others or optimizer._others
+        else:
+            self._base = optimizer
+            self._tables = WrappedTables()
+        self._others = others
+        self._tables.add(Wrap(dict(trainable_rows), axis, partition_strategy, slots == "full"))
+        self._full_slots = FullSlots(self._base)
+        # The gradients that compute_gradients has filtered, by identity: with each, what the base
+        # optimizer gets if it comes back untouched.
+        self._filtered: dict[int, tuple[Gradient, Gradient]] = {}
 
-    def compute_gradients(self, loss, var_list=None, **kwargs):
+    def compute_gradients(
+        self, loss: tf.Tensor, var_list: Iterable[Any] | None = None, **kwargs
+    ) -> GradsAndVars:
         """Computes the gradients of `loss`, without those of frozen rows.
 
         Takes what the base optimizer's `compute_gradients` takes.
 
         Returns:
           list of (gradient, variable) pairs. In the slices of a wrapped table each row occurs once,
-          so that `tf.clip_by_global_norm` finds the norm of the trainable rows' gradient.
+          so that `tf.clip_by_global_norm` finds the norm of the trainable rows' gradient. Gradients
+          of what `others` freezes have no slices, or are zero.
 
         Raises:
-          ValueError: if a wrapped variable is not among the variables, or has no gradient.
+          KeyError: if a name or pattern matches no variable; the trainable ones are listed.
+          RuntimeError: in eager mode.
+          ValueError: if a wrapped variable was made with `trainable=False`; if slots of all
+            variables are wanted, and `var_list` leaves out all that are not wrapped.
         """
         return self._compute_gradients(True, loss, var_list, kwargs)
 
+    def gradients(
+        self, loss: tf.Tensor, variables: Iterable[Any], **kwargs
+    ) -> list[Gradient | None]:
+        """Returns the gradients of `loss` alone, as a list, in the place of `tf.gradients`.
+
+        Args:
+          loss: scalar `tf.Tensor`.
+          variables: list of variables.
+          **kwargs: what the base optimizer's `compute_gradients` takes.
+
+        Returns:
+          list of gradients of the variables, in their order, as `compute_gradients` has them; None
+          where `loss` does not depend on a variable.
+
+        Raises:
+          As `compute_gradients`.
+        """
+        pairs = self.compute_gradients(loss, list(variables), **kwargs)
+        return [gradient for gradient, _ in pairs]
+
     def minimize(
         self,
-        loss,
-        global_step=None,
-        var_list=None,
-        gate_gradients=tf.train.Optimizer.GATE_OP,
-        aggregation_method=None,
-        colocate_gradients_with_ops=False,
-        name=None,
-        grad_loss=None,
-    ):
+        loss: tf.Tensor,
+        global_step: Any | None = None,
+        var_list: Iterable[Any] | None = None,
+        gate_gradients: int = tf.train.Optimizer.GATE_OP,
+        aggregation_method: int | None = None,
+        colocate_gradients_with_ops: bool = False,
+        name: str | None = None,
+        grad_loss: tf.Tensor | None = None,
+    ) -> tf.Operation:
         """Adds operations to minimize `loss`, as `tf.train.Optimizer.minimize` does."""
         options = {
             "gate_gradients": gate_gradients,
@@ -172,8 +216,16 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
         pairs = self._compute_gradients(False, loss, var_list, options)
         return self.apply_gradients(pairs, global_step=global_step, name=name)
 
-    def apply_gradients(self, grads_and_vars, global_step=None, name=None):
+    def apply_gradients(
+        self,
+        grads_and_vars: Iterable[tuple[Gradient | None, Any]],
+        global_step: Any | None = None,
+        name: str | None = None,
+    ) -> tf.Operation:
         """Applies gradients to the trainable rows of wrapped tables and to all other variables.
+
+        Variables without a gradient stay, as in TensorFlow; `check_train_op` tells whether tables
+        are among them.
 
         Args:
           grads_and_vars: list of (gradient, variable) pairs, of `compute_gradients` or of
@@ -182,42 +234,68 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
           name: string, a name for the operation.
 
         Returns:
-          `tf.Operation` that takes a training step.
+          `tf.Operation` that takes a training step; it is in the collection
+          `tf.GraphKeys.TRAIN_OP`.
 
         Raises:
-          ValueError: if a wrapped variable is not among the pairs or has no gradient, or if the
-            optimizer cannot be wrapped, the reason being told.
+          KeyError: if a name or pattern matches no variable; the trainable ones are listed.
+          RuntimeError: in eager mode.
+          ValueError: if no variable has a gradient, or a wrapped one was made with
+            `trainable=False` and is not among the pairs; if the optimizer cannot be wrapped, the
+            reason being told.
         """
         pairs = list(grads_and_vars)
-        check_pairs(pairs, [table.variable for table in self._tables.values()])
-        # The base optimizer acts in the caller's name scope: it names variables by it, such as
-        # Adam's beta1_power, which a checkpoint must find.
-        self._outer_scope = tf.get_default_graph().get_name_scope()
-        base_pairs, updates = [], []
-        with tf.name_scope(name, self._name):
-            for gradient, variable in pairs:
-                table = self._tables.get(variable.op)
-                if table is None:
-                    base_pairs.append((gradient, variable))
-                elif table.rows.count:
-                    gradient = self._filter(gradient, table)
-                    if self._base_leaves_frozen_rows(gradient, table):
-                        base_pairs.append((gradient, variable))
-                    else:
-                        updates.append(self._update(gradient, table))
-                        base_pairs.append(updates[-1].pair)
-            if self._full_slots and updates:
-                self._pair_slots([pair for pair in pairs if pair[0] is not None], updates)
+        self._find_tables(pairs)
+        pairs = [pair for pair in pairs if pair[0] is not None]
+        if not pairs:
+            raise ValueError("`grads_and_vars` has no gradient for any variable: nothing can train")
+        # The base optimizer acts in the caller's name scope.
+        scope = tf.get_default_graph().get_name_scope()
+        with tf.name_scope(name, self._name), base_optimizer.keep_train_ops():
+            direct, updates = self._divide(pairs)
+            if self._tables.want_full_slots and len(direct) < len(pairs):
+                self._full_slots.make_all(pairs, updates, scope)
             with tf.control_dependencies([op for update in updates for op in update.load()]):
-                if updates == [] and all(gradient is None for gradient, _ in base_pairs):
-                    return tf.no_op() if global_step is None else tf.assign_add(global_step, 1).op
-                applied = self._apply_base(base_pairs, global_step)
+                applied = self._apply(direct + [each.pair for each in updates], global_step, scope)
             for update in updates:
                 update.check_applied(applied, self._base)
             with tf.control_dependencies([applied]):
-                return tf.group(*[op for update in updates for op in update.store()])
+                train_op = tf.group(*[op for update in updates for op in update.store()])
+        tf.add_to_collection(tf.GraphKeys.TRAIN_OP, train_op)
+        return train_op
 
-    def get_slot(self, var, name):
+    def check_train_op(self, train_op: tf.Operation | tf.Tensor) -> None:
+        """Checks that a training step can move the trainable rows of every wrapped table.
+
+        TensorFlow is silent where a variable has no gradient as long as another one has.
+
+        Args:
+          train_op: what `minimize` or `apply_gradients` returned.
+
+        Raises:
+          KeyError: if a name or pattern matches no variable; the trainable ones are listed.
+          ValueError: if `train_op` never writes a table that has trainable rows.
+        """
+        operations = train_ops.operations_run_by([train_op])
+        for table in self._find_tables():
+            if table.rows.count and not any(
+                train_ops.may_write(operation, table.variable) for operation in operations
+            ):
+                raise ValueError(
+                    f"`train_op` never changes {table.variable.op.name!r}, of which "
+                    f"{table.rows.count} rows are to train: the loss does not depend on it, or "
+                    f"`var_list` leaves it out"
+                )
+
+    def summary(self) -> str:
+        """Returns which rows of which tables train, and what that saves, in a few aligned lines.
+
+        What slots take is known once gradients were applied.
+        """
+        tables = self._find_tables()
+        return f"{self._describe()}\n{summarize(tables, self._base, self._others or 'trainable')}"
+
+    def get_slot(self, var: Any, name: str) -> Any | None:
         """Returns the base optimizer's slot variable of `var`, or None.
 
         Args:
@@ -225,120 +303,116 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
             `slots="full"`.
           name: string, the slot's name.
         """
-        table = self._tables.get(var.op)
-        if table is not None and table.scratch is not None and not self._full_slots:
+        table = self._tables.get(var)
+        if table is not None and table.scratch is not None and not table.full_slots:
             var = table.scratch
         return self._base.get_slot(var, name)
 
-    def get_slot_names(self):
+    def get_slot_names(self) -> list[str]:
         """Returns the names of the base optimizer's slots."""
         return self._base.get_slot_names()
 
-    def variables(self):
+    def variables(self) -> list[Any]:
         """Returns the variables of the optimizer's state, those that a checkpoint should hold."""
         base = self._base.variables
-        variables = list(base() if callable(base) else base)
-        if self._full_slots:
-            return [each for each in variables if f"/{SCRATCH}/" not in each.op.name]
-        scratches = [table.scratch for table in self._tables.values()]
-        return variables + [each for each in scratches if each is not None]
+        found = list(base() if callable(base) else base)
+        tables = [table for table in self._find_tables() if table.scratch is not None]
+        unsaved = tuple(f"{table.scratch.op.name}/" for table in tables if table.full_slots)
+        found = [each for each in found if not each.op.name.startswith(unsaved)]
+        return found + [table.scratch for table in tables if not table.full_slots]
+
+    def __repr__(self) -> str:
+        return f"<{self._describe()}>"
+
+    def _describe(self):
+        slots = "full" if self._tables.want_full_slots else "rows"
+        return (
+            f"TrainableRowsOptimizer of {type(self._base).__name__}, {self._tables}, "
+            f"slots={slots!r}, others={self._others or 'trainable'!r}"
+        )
+
+    def _find_tables(self, pairs=None):
+        """Returns the tables of the default graph, checked; `pairs` are those with gradients."""
+        check_graph_mode("TrainableRowsOptimizer")
+        tables = self._tables.find()
+        for table in tables:
+            base_optimizer.check_keeps_nothing_of(self._base, table.variable)
+            if pairs is not None:
+                check_trains(table.variable, [variable for _, variable in pairs])
+        return tables
 
     def _compute_gradients(self, sum_duplicates, loss, var_list, options):
-        if isinstance(self._base, tf.train.Optimizer):
-            pairs = self._base.compute_gradients(loss, var_list=var_list, **options)
-        else:
-            pairs = super().compute_gradients(loss, var_list=var_list, **options)
-        check_pairs(pairs, [table.variable for table in self._tables.values()])
+        check_graph_mode("TrainableRowsOptimizer")
+        source = self._base if base_optimizer.is_of_tf_train(self._base) else super()
+        pairs = source.compute_gradients(loss, var_list=var_list, **options)
+        self._find_tables(pairs)
+        if var_list is not None:
+            self._check_var_list(loss, [variable for _, variable in pairs])
         return [
-            (self._filter(gradient, self._tables[variable.op], sum_duplicates), variable)
-            if variable.op in self._tables
-            else (gradient, variable)
+            (self._filter(gradient, variable, sum_duplicates), variable)
             for gradient, variable in pairs
         ]
 
-    def _filter(self, gradient, table, sum_duplicates=False):
-        if any(gradient is each for each in self._filtered):
-            return gradient
-        filtered = keep_rows(gradient, table.rows, sum_duplicates, table.axis)
-        self._filtered.append(filtered)
+    def _check_var_list(self, loss, variables):
+        """Raises ValueError if `var_list` may be there to freeze others, and they miss slots."""
+        if self._others is not None or not self._tables.want_full_slots:
+            return
+        if not all(self._tables.get(variable) for variable in variables):
+            return
+        causes = train_ops.operations_under(loss).difference(each.op for each in variables)
+        left_out = [each.op.name for each in tf.trainable_variables() if each.op in causes]
+        if left_out:
+            raise ValueError(
+                f'`var_list` has wrapped tables alone, so that with slots="full" a checkpoint will '
+                f"have no slots of the rest, such as {left_out[0]!r}. To freeze the rest and keep "
+                f'its slots, give others="frozen" and no `var_list`. If the unmodified program has '
+                f'this `var_list` too, give others="trainable"'
+            )
+
+    def _filter(self, gradient, variable, sum_duplicates=False):
+        """Returns the gradient of what trains of a variable."""
+        if gradient is None:
+            return None
+        if id(gradient) in self._filtered:
+            return self._filtered[id(gradient)][1]
+        table = self._tables.get(variable)
+        if table is None:
+            return keep_nothing(gradient) if self._others == "frozen" else gradient
+        kept = keep_rows(gradient, table.rows, table.axis)
+        filtered = sum_slices(kept) if sum_duplicates else kept
+        # Kept, so that its id is no other gradient's.
+        self._filtered[id(filtered)] = filtered, kept
         return filtered
 
-    def _base_leaves_frozen_rows(self, gradient, table):
+    def _divide(self, pairs):
+        """Returns the pairs for the base optimizer as they are, and a `TableUpdate` of each other.
+
+        What is frozen wholly is in neither.
+        """
+        direct, updates = [], []
+        for gradient, variable in pairs:
+            table = self._tables.get(variable)
+            if table is None:
+                if self._others != "frozen":
+                    direct.append((gradient, variable))
+            elif table.rows.count:
+                gradient = self._filter(gradient, variable)
+                rowwise = base_optimizer.touches_only_slices(self._base, gradient)
+                if self._leaves_frozen_rows(table, rowwise):
+                    direct.append((gradient, variable))
+                else:
+                    table.make_scratch()
+                    updates.append(TableUpdate(table, gradient, rowwise, self._use_locking))
+        return direct, updates
+
+    def _leaves_frozen_rows(self, table, rowwise):
         """Whether the base optimizer may act on the table itself."""
         if table.rows.count == table.rows.size:
             return True
-        no_slots_of_rows = self._full_slots or type(self._base) in _SLOTLESS_OPTIMIZERS
-        return no_slots_of_rows and _touches_only_slices(self._base, gradient)
+        return rowwise and (table.full_slots or base_optimizer.has_no_slots(self._base))
 
-    def _update(self, gradient, table):
-        table.make_scratch(self._full_slots)
-        rowwise = _touches_only_slices(self._base, gradient)
-        return TableUpdate(table, gradient, rowwise, self._use_locking)
-
-    def _pair_slots(self, pairs, updates):
-        """Has the base optimizer make its slots for the tables and for the scratch variables.
-
-        It makes them as it applies gradients, so it is asked to, and nothing runs what it adds.
-        """
-        if not isinstance(self._base, tf.train.Optimizer):
-            # Keras names slots by the scope of the call: one call, as without a wrapper.
-            self._apply_base(pairs, None)
-        gradient_of = {variable.op: gradient for gradient, variable in pairs}
-        for update in updates:
-            table = update.table
-            for pair in ((gradient_of[table.variable.op], table.variable), update.pair):
-                with tf.variable_creator_scope(table.record):
-                    discarded = self._apply_base([pair], None)
-                train_ops = tf.get_collection_ref(tf.GraphKeys.TRAIN_OP)
-                if discarded in train_ops:
-                    train_ops.remove(discarded)
-            update.slots = table.paired_slots(self._base)
-
-    def _apply_base(self, pairs, global_step):
-        scope = tf.get_variable_scope()
-        # A custom optimizer makes its slots with get_variable, each time it applies gradients.
-        reuse = tf.AUTO_REUSE if self._full_slots else scope.reuse
-        outer = tf.name_scope(f"{self._outer_scope}/" if self._outer_scope else None)
-        with outer, tf.variable_scope(scope, reuse=reuse, auxiliary_name_scope=False):
-            if isinstance(self._base, tf.train.Optimizer):
-                return self._base.apply_gradients(pairs, global_step=global_step)
-            applied = self._base.apply_gradients(pairs)
-        if global_step is None:
-            return applied
-        with tf.control_dependencies([applied]):
-            return tf.assign_add(global_step, 1).op
-
-
-def _touches_only_slices(optimizer, gradient):
-    return isinstance(gradient, tf.IndexedSlices) and type(optimizer) in _SPARSE_OPTIMIZERS
-
-
-def _check_optimizer(optimizer):
-    if not hasattr(optimizer, "apply_gradients"):
-        raise TypeError(f"`optimizer` must be an optimizer, got {optimizer!r}")
-    if isinstance(optimizer, tf.train.SyncReplicasOptimizer):
-        raise ValueError(
-            "SyncReplicasOptimizer cannot be wrapped, since it applies gradients in a queue of its "
-            "own. Wrap the optimizer within: SyncReplicasOptimizer(TrainableRowsOptimizer(...))"
-        )
-    # Of tf.contrib, so known by its name only. It would start from the scratch variable's zeros.
-    if type(optimizer).__name__ == "MovingAverageOptimizer":
-        raise ValueError(
-            "MovingAverageOptimizer cannot be wrapped, since its averages start from the values "
-            "of the variables it is given. Wrap the optimizer within: "
-            "MovingAverageOptimizer(TrainableRowsOptimizer(...))"
-        )
-    # The optimizers of Keras that make slots by `add_slot` work in graph mode; their successors
-    # do nothing there, and those of Keras 3 fail.
-    if not isinstance(optimizer, tf.train.Optimizer) and not hasattr(optimizer, "add_slot"):
-        raise ValueError(
-            f"{type(optimizer).__name__} of {type(optimizer).__module__} cannot be wrapped: it "
-            f"does nothing in graph mode. Use one of tf.train, or of tf.keras.optimizers.legacy"
-        )
-
-
-def _wrapped_ops(optimizer):
-    """Returns the operations of the variables that `optimizer`, and those within, wrap already."""
-    if not isinstance(optimizer, TrainableRowsOptimizer):
-        return set()
-    return set(optimizer._tables) | _wrapped_ops(optimizer._base)
+    def _apply(self, pairs, global_step, scope):
+        if not pairs:
+            return base_optimizer.count_step(global_step, [])
+        reuse = self._tables.want_full_slots and not base_optimizer.makes_slots_apart(self._base)
+        return base_optimizer.apply(self._base, pairs, global_step, scope, reuse)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Callable
 
-import numpy as np
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.graph.graph_mode import check_graph_mode
-from tf1_embed.graph.variables import check_variable, partitions_of
-from tf1_embed.rows import Rows
+from tf1_embed.graph.variables import check_variable, partitions_of, resolve_rows
+from tf1_embed.rows import Rows, RowsLike
 
 # TensorFlow's own, bound before legacy code can put tf1_embed's in its place.
 tensorflows_lookup = tf.nn.embedding_lookup
@@ -17,7 +16,7 @@ tensorflows_lookup = tf.nn.embedding_lookup
 
 def project_rows(
     variable: tf.Variable,
-    rows: Rows,
+    rows: RowsLike,
     projection: Callable[[tf.Tensor], tf.Tensor],
     name: str | None = None,
 ) -> tf.Operation:
@@ -28,7 +27,7 @@ def project_rows(
 
     Args:
       variable: `tf.Variable` of shape [num_rows, dim] or [num_rows].
-      rows: `Rows`, those to project.
+      rows: `Rows`, or ids, a range, a slice or a bool vector: those to project.
       projection: function of a tensor of these rows, [rows.count, dim] or [rows.count], that
         returns one of the same shape and dtype.
       name: string, a name for the operation.
@@ -54,6 +53,7 @@ def project_rows(
       [-2.  0.  1.]
     """
     check_graph_mode("project_rows")
+    rows = resolve_rows(variable, rows)
     check_variable(variable, rows)
     with tf.name_scope(name, "project_rows"):
         values = gather_rows(variable, rows)
@@ -90,28 +90,29 @@ def look_up(
 
 
 def gather_rows(variable: tf.Variable, rows: Rows, axis: int = 0) -> tf.Tensor:
-    """Returns the chosen rows of a variable, [count, dim] (on axis 1: [dim, count]).
+    """Returns the chosen rows of a variable, of its shape but for `rows.count` on `axis`.
 
     Costs O(count): in particular no read of a whole resource variable, which copies it once some
     lookup has used it.
     """
     if axis:
-        return tf.gather_nd(variable, _places_on_axis_1(variable, rows))
+        return tf.gather_nd(variable, _places(variable, rows, axis))
     return tf.gather(variable, rows.ids_tensor())
 
 
 def scatter_rows(
     variable: tf.Variable, rows: Rows, values: tf.Tensor, axis: int = 0, use_locking: bool = False
 ) -> tf.Operation:
-    """Returns the `tf.Operation` that writes `values`, shaped as by `gather_rows`, to the rows."""
+    """Returns the operation that writes `values`, shaped as by `gather_rows`, to the rows."""
     if axis:
-        places = _places_on_axis_1(variable, rows)
-        return tf.scatter_nd_update(variable, places, values, use_locking).op
+        return tf.scatter_nd_update(variable, _places(variable, rows, axis), values, use_locking).op
     return tf.scatter_update(variable, rows.ids_tensor(), values, use_locking).op
 
 
-def _places_on_axis_1(variable, rows):
-    dim = variable.shape.as_list()[0]
-    if dim is None:
+def _places(variable, rows, axis):
+    """Returns the indices of the rows along the first axes, [..., count, axis + 1]."""
+    before = variable.shape.as_list()[:axis]
+    if None in before:
         raise ValueError(f"variable {variable.op.name!r} must have a known shape")
-    return tf.stack(tf.meshgrid(np.arange(dim), rows.ids_tensor(), indexing="ij"), axis=-1)
+    ranges = [tf.range(tf.constant(size, tf.int64)) for size in before]
+    return tf.stack(tf.meshgrid(*ranges, rows.ids_tensor(), indexing="ij"), axis=-1)

@@ -1,22 +1,107 @@
-"""Variables: their kinds, what is checked of them, and the partitions TensorFlow cut them into."""
+"""Variables: how they are named by people, and the partitions TensorFlow cut them into."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import fnmatch
+from typing import Any, NamedTuple, Sequence, Union
+
+import tensorflow.compat.v1 as tf
 
 from tf1_embed.partitions import STRATEGIES
-from tf1_embed.rows import Rows
+from tf1_embed.rows import Rows, RowsLike, as_rows
 
-if TYPE_CHECKING:
-    import tensorflow.compat.v1 as tf
+# A variable, a partitioned one, the list of its partitions, or a name or pattern of variables.
+VariableLike = Union[Any, Sequence[Any], str]
 
 
-def is_ref(variable: tf.Variable) -> bool:
+class Chosen(NamedTuple):
+    """One variable that a dict of a user names, and what is said of it.
+
+    Attributes:
+      variable: `tf.Variable`, or the tuple of its partitions.
+      axis: int, the axis that its ids count along if its key tells it, else None.
+      value: what the dict holds for it.
+    """
+
+    variable: Any
+    axis: int | None
+    value: Any
+
+
+def resolve_variables(chosen: dict[VariableLike, Any], argument: str) -> list[Chosen]:
+    """Finds the variables that the keys of a dict mean, in the default graph.
+
+    A key is a variable, partitioned or not, or the list of its partitions, or a string: the name of
+    any variable, or a pattern of trainable ones such as `model/ent*`. The name of a partitioned
+    variable is that of the whole. A number after a colon is the axis that ids count along, as in
+    `projection:1`.
+
+    Args:
+      chosen: dict from such keys to anything.
+      argument: string, what to call `chosen` in an error.
+
+    Returns:
+      list of `Chosen`, in the order of the keys.
+
+    Raises:
+      KeyError: if a string matches nothing; the trainable variables are listed.
+      ValueError: if two keys mean the same variable.
+    """
+    found, key_of = [], {}
+    for key, value in chosen.items():
+        axis, variables = None, [key]
+        if isinstance(key, str):
+            axis, variables = _variables_named(key, argument)
+        for variable in variables:
+            for part in partitions_of(variable):
+                name = part.op.name if hasattr(part, "op") else repr(part)
+                if key_of.setdefault(name, key) is not key:
+                    other = key_of[name] if isinstance(key_of[name], str) else "the variable"
+                    raise ValueError(
+                        f"`{argument}` means variable {name!r} twice: by {other!r} and by "
+                        f"{key if isinstance(key, str) else 'the variable'!r}. Name it once"
+                    )
+            found.append(Chosen(variable, axis, value))
+    return found
+
+
+def _variables_named(key, argument):
+    pattern, colon, number = key.rpartition(":")
+    axis = int(number) if colon and number.isdigit() else None
+    pattern = key if axis is None else pattern
+    everything = _by_full_name(tf.global_variables() + tf.local_variables())
+    if pattern in everything:
+        return axis, [everything[pattern]]
+    # Of trainable ones alone: else the slots of a table would match as well.
+    trainable = _by_full_name(tf.trainable_variables())
+    matched = [each for name, each in trainable.items() if fnmatch.fnmatchcase(name, pattern)]
+    if not matched:
+        raise KeyError(
+            f"`{argument}` has {key!r}, which matches no variable; the trainable ones are: "
+            f"{', '.join(sorted(trainable)) or 'none'}"
+        )
+    return axis, matched
+
+
+def _by_full_name(variables):
+    """Returns a dict from full name to variable, or to the tuple of its partitions."""
+    parts = {}
+    for variable in variables:
+        name, _, number = variable.op.name.rpartition("/part_")
+        name = name if number.isdigit() else variable.op.name
+        parts.setdefault(name, {})[int(number) if number.isdigit() else 0] = variable
+    return {
+        name: each[0] if list(each) == [0] else tuple(each[number] for number in sorted(each))
+        for name, each in parts.items()
+    }
+
+
+def is_ref(variable) -> bool:
     """Tells a ref variable, the default of TF 1, from a resource variable."""
     return not hasattr(variable, "handle")
 
 
-def partitions_of(variable: Any) -> list:
+def partitions_of(variable) -> list[Any]:
     """Returns the list of the partitions of a variable, which may be given as such a list."""
     is_whole = not hasattr(variable, "_get_variable_list") and not isinstance(
         variable, (list, tuple)
@@ -24,7 +109,7 @@ def partitions_of(variable: Any) -> list:
     return [variable] if is_whole else list(variable)
 
 
-def full_name(variable: Any) -> str:
+def full_name(variable) -> str:
     """Returns a variable's full name, that of the whole for a partitioned one."""
     if hasattr(variable, "_get_variable_list"):
         return variable.name
@@ -33,7 +118,7 @@ def full_name(variable: Any) -> str:
     return first.op.name.rsplit("/part_", 1)[0] if others else first.op.name
 
 
-def check_strategy(variable: Any, partition_strategy: str | None) -> None:
+def check_strategy(variable, partition_strategy: str | None) -> None:
     """Raises a ValueError if lookups in a variable need a strategy, and none is given."""
     count = len(partitions_of(variable))
     if count > 1 and partition_strategy not in STRATEGIES:
@@ -44,28 +129,54 @@ def check_strategy(variable: Any, partition_strategy: str | None) -> None:
         )
 
 
-def rows_by_partition(
-    variable: Any, rows: Rows, partition_strategy: str | None = None
-) -> list[tuple[tf.Variable, Rows]]:
-    """Returns a list of (variable, its `Rows`), one for each partition.
+def resolve_rows(variable, rows: RowsLike, axis: int = 0) -> Rows:
+    """Returns `Rows` of a variable, whatever way they are given.
 
-    Whether the rows are those of the variable is checked here only where there are several.
+    `Rows` are taken as they are: `check_variable` says whether they are the variable's.
 
     Args:
       variable: `tf.Variable`, partitioned or not, or the list of its partitions.
-      rows: `Rows` of the whole.
-      partition_strategy: "mod" or "div"; needed where there is more than one partition.
+      rows: `Rows`, ids, a range, a slice, or a bool vector.
+      axis: int, the axis that ids count along.
 
     Raises:
-      TypeError: if `rows` are not `Rows`.
+      TypeError: if `variable` is not one, or `rows` are none of these.
+      ValueError: if they are not rows of the variable, or it has no such axis.
+    """
+    if isinstance(rows, Rows):
+        return rows
+    parts = partitions_of(variable)
+    for part in parts:
+        _check_axis(part, axis)
+    if not parts[0].shape.ndims:
+        return as_rows(f"rows of the number {full_name(variable)!r}", rows, 1)
+    sizes = [part.shape.as_list()[axis] for part in parts]
+    size = sum(sizes) if axis == 0 else sizes[0]
+    return as_rows(f"rows of variable {full_name(variable)!r}", rows, size)
+
+
+def rows_by_partition(
+    variable, rows: RowsLike, partition_strategy: str | None = None, axis: int = 0
+) -> list[tuple[Any, Rows]]:
+    """Returns a list of (variable, its `Rows`), one for each partition.
+
+    Whether `Rows` are those of the variable is checked here only where there are several.
+
+    Args:
+      variable: `tf.Variable`, partitioned or not, or the list of its partitions.
+      rows: `Rows` of the whole, or ids, a range, a slice, or a bool vector.
+      partition_strategy: "mod" or "div"; needed where there is more than one partition.
+      axis: int, the axis that ids count along; partitions lie along axis 0.
+
+    Raises:
+      TypeError: if `rows` are none of these.
       ValueError: if the strategy is needed and not given, or `rows` are of another table.
     """
     parts = partitions_of(variable)
-    if len(parts) == 1:
-        return [(parts[0], rows)]
+    rows = resolve_rows(variable, rows, axis)
+    if len(parts) == 1 or axis:
+        return [(part, rows) for part in parts]
     check_strategy(variable, partition_strategy)
-    if not isinstance(rows, Rows):
-        check_variable(parts[0], rows)
     sizes = [part.shape.as_list()[0] for part in parts]
     if sum(sizes) != rows.size:
         raise ValueError(
@@ -75,27 +186,34 @@ def rows_by_partition(
     return list(zip(parts, rows.of_partitions(sizes, partition_strategy)))
 
 
-def check_variable(variable: tf.Variable, rows: Rows, axis: int = 0) -> None:
+def check_variable(variable, rows: Rows, axis: int = 0) -> None:
     """Checks that `rows` are rows of `variable`; raises as `freeze_rows` does."""
+    _check_axis(variable, axis)
+    if not variable.shape.ndims:
+        if rows.count:
+            raise ValueError(
+                f"variable {variable.op.name!r} is a number, and has no rows that could train; got "
+                f"{rows}. [] freezes it"
+            )
+        return
+    size = variable.shape.as_list()[axis]
+    if size != rows.size:
+        raise ValueError(
+            f"variable {variable.op.name!r} has {size} rows on axis {axis}, its Rows are of "
+            f"a table of {rows.size}"
+        )
+
+
+def _check_axis(variable, axis):
     if not hasattr(variable, "initializer"):
         raise TypeError(
             f"expected a variable, got {variable!r}. A gathered slice cannot be trained, since "
             f"there is nothing to store its update in: give the variable that it was looked up in, "
             f"and choose its rows with Rows.of(ids, size=num_rows)"
         )
-    if not isinstance(rows, Rows):
-        raise TypeError(
-            f"expected Rows for variable {variable.op.name!r}, such as Rows.of(ids, "
-            f"size=num_rows); got {type(rows).__name__}"
-        )
     shape = variable.shape.as_list()
-    if axis not in (0, 1) or axis >= len(shape):
+    if not 0 <= axis < max(len(shape), 1):
         raise ValueError(
             f"`axis` of variable {variable.op.name!r} of shape {shape} cannot be {axis}. "
             f"TrainableRowsOptimizer takes a dict, `axis={{variable: 1}}`, for those where it is 1"
-        )
-    if shape[axis] != rows.size:
-        raise ValueError(
-            f"variable {variable.op.name!r} has {shape[axis]} rows on axis {axis}, its Rows are of "
-            f"a table of {rows.size}"
         )
