@@ -1243,9 +1243,8 @@ def test_loss_that_does_not_touch_a_table_trains_the_rest(
     table, other = make_table(), make_table(counting_rows(3), "other")
     optimizer = TrainableRowsOptimizer(make_optimizer(), {table: SUFFIX}, slots)
     train_op = optimizer.minimize(tf.reduce_sum(other))
-    only_other = optimizer.minimize(
-        lookup_loss(table, [15]) + lookup_loss(other, [1]), None, [other]
-    )
+    both = lookup_loss(table, [15]) + tf.reduce_sum(other)
+    only_other = optimizer.minimize(both, var_list=[other])
     with pytest.raises(ValueError, match="never changes 'table', of which 4 rows are to train"):
         optimizer.check_train_op(train_op)
     optimizer.check_train_op(optimizer.minimize(lookup_loss(table, [15, 0])))

@@ -290,6 +290,46 @@ def test_what_names_no_frozen_rows_is_refused(graph):
             FrozenRowsHook({table: FROZEN}, **wrong)
 
 
+@pytest.mark.parametrize("partitions", [None, 2])
+@pytest.mark.parametrize("key", ["model/entities", "model/ent*"])
+def test_tables_may_be_named_and_rows_be_plain_ids(session, key, partitions):
+    with tf.variable_scope("model"):
+        table = Table(counting_rows(4), "entities", partitions)
+    checker = FrozenRowsChecker({key: [0, 2]}, partition_strategy="mod")
+    ids = np.argsort(np.arange(4) % 2, kind="stable") if partitions else np.arange(4)
+    values = counting_rows(4)
+    parts = [values] if partitions is None else np.split(values[ids], 2)
+    table.write(session, parts)
+    checker.start(session)
+    values[[1, 3]] += 1
+    table.write(session, [values] if partitions is None else np.split(values[ids], 2))
+    checker.check(session)
+    values[2] += 1
+    table.write(session, [values] if partitions is None else np.split(values[ids], 2))
+    with pytest.raises(FrozenRowsChanged) as found:
+        checker.check(session)
+    assert (found.value.variable, found.value.ids) == ("model/entities", [2])
+
+
+def test_name_that_matches_nothing_or_axis_1_is_refused(graph):
+    Table(counting_rows(4))
+    with pytest.raises(KeyError, match="`frozen_rows` has 'tables', .*trainable ones are: table"):
+        FrozenRowsChecker({"tables": [0]})
+    with pytest.raises(ValueError, match="names axis 1 of 'table': only rows on axis 0"):
+        FrozenRowsChecker({"table:1": [0]})
+
+
+def test_hook_says_what_it_checks(graph):
+    table = Table(counting_rows(4)).variable
+    hook = FrozenRowsHook({table: range(2), "other": [0]}, every_n_steps=5, every_n_secs=None)
+    assert repr(hook) == (
+        "<FrozenRowsHook of table: range(0, 2), other: [0], every 5 steps or at the end>"
+    )
+    grown = tf1_embed.get_grown_table("grown", 1, old_rows=counting_rows(2))
+    assert "<FrozenRowsHook of <GrownTable 'grown' of 2 frozen" in repr(FrozenRowsHook(grown))
+    assert repr(FrozenRowsHook(None)) == "<FrozenRowsHook of None, every 600 s or at the end>"
+
+
 class Training:
     """A grown table in a new graph, a step that trains it, and one that spoils old row 3."""
 

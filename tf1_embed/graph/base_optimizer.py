@@ -106,7 +106,7 @@ def keep_train_ops() -> Iterator[None]:
 
 
 def check_optimizer(optimizer) -> None:
-    """Raises TypeError if it is no optimizer, ValueError with the reason if it cannot be wrapped."""
+    """Raises TypeError if it is no optimizer, ValueError with the reason if not wrapped."""
     if not hasattr(optimizer, "apply_gradients"):
         raise TypeError(f"`optimizer` must be an optimizer, got {optimizer!r}")
     if isinstance(optimizer, tf.train.SyncReplicasOptimizer):

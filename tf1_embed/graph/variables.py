@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Sequence, Union
 
 import tensorflow.compat.v1 as tf
 
+from tf1_embed.graph.graph_mode import check_graph_mode
 from tf1_embed.partitions import STRATEGIES
 from tf1_embed.rows import Rows, RowsLike, as_rows
 
@@ -45,6 +46,7 @@ def resolve_variables(chosen: dict[VariableLike, Any], argument: str) -> list[Ch
 
     Raises:
       KeyError: if a string matches nothing; the trainable variables are listed.
+      RuntimeError: if there is a string in eager mode.
       ValueError: if two keys mean the same variable.
     """
     found, key_of = [], {}
@@ -66,6 +68,7 @@ def resolve_variables(chosen: dict[VariableLike, Any], argument: str) -> list[Ch
 
 
 def _variables_named(key, argument):
+    check_graph_mode(f"`{argument}` with the name of a variable")
     pattern, colon, number = key.rpartition(":")
     axis = int(number) if colon and number.isdigit() else None
     pattern = key if axis is None else pattern

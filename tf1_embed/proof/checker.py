@@ -9,15 +9,15 @@
 does the first step alone.
 """
 
-import os
+from __future__ import annotations
+
 import time
+from typing import Any
 
 import tensorflow.compat.v1 as tf
 
-from tf1_embed.certificates import SUFFIX, read_certificates, write_certificates
-from tf1_embed.graph.live_rows import frozen_variable_and_rows
-from tf1_embed.proof.frozen_bits import FrozenBits
-from tf1_embed.table import SplitTable
+from tf1_embed.certificates import Certificate, write_certificates
+from tf1_embed.proof.frozen_rows import FrozenRows, describe, frozen_bits_of
 
 
 class FrozenRowsChecker:
@@ -50,12 +50,19 @@ class FrozenRowsChecker:
       embedding [1] 1.0
     """
 
-    def __init__(self, frozen_rows, expected=None, partition_strategy=None, folder=None):
+    def __init__(
+        self,
+        frozen_rows: FrozenRows,
+        expected: str | None = None,
+        partition_strategy: str | None = None,
+        folder: str | None = None,
+    ):
         """Makes the operations that read the rows; reads none yet.
 
         Args:
-          frozen_rows: dict from variable to its frozen `Rows`, the rows of the whole table for a
-            partitioned one; or a `GrownTable`, or a list of them.
+          frozen_rows: dict from variable, its name, or a pattern of names such as `model/ent*`, to
+            its frozen rows: `Rows`, or ids, a range, a slice, or a bool vector; those of the whole
+            table for a partitioned one. Or a `GrownTable`, or a list of them.
           expected: string, what the rows have to be at the start: the path of a certificate
             (`….rows.json`), or the prefix of the old checkpoint. Default: whatever they are.
           partition_strategy: "mod" or "div", how lookups send ids to the partitions of variables
@@ -64,17 +71,20 @@ class FrozenRowsChecker:
 
         Raises:
           TypeError: if `frozen_rows` are none of these.
-          ValueError: if a variable lacks some of its rows; if `partition_strategy` is needed and
-            not given; if `expected` is a certificate of other rows, or damaged.
+          ValueError: if a variable lacks some of its rows, or they are not on axis 0; if
+            `partition_strategy` is needed and not given; if `expected` is a certificate of other
+            rows, or damaged.
           FileNotFoundError: if `expected` does not exist.
-          KeyError: if it has no table of a variable's name.
-          RuntimeError: if the graph is finalized, and no earlier checker read these variables.
+          KeyError: if a name or pattern matches no variable (the trainable ones are listed), or
+            `expected` has no table of a variable's name.
+          RuntimeError: if the graph is finalized, and no earlier checker read these variables; if
+            a variable is named in eager mode.
         """
-        self._tables = _expecting(frozen_rows, expected, partition_strategy)
+        self._tables = frozen_bits_of(frozen_rows, expected, partition_strategy)
         self._folder = folder
-        self.seconds = 0.0
+        self.seconds: float = 0.0
 
-    def start(self, session):
+    def start(self, session: tf.Session) -> None:
         """Takes the bits that all later checks compare with.
 
         Args:
@@ -85,7 +95,7 @@ class FrozenRowsChecker:
         """
         self._timed(lambda table: table.start(session, self._folder))
 
-    def check(self, session):
+    def check(self, session: tf.Session) -> None:
         """Compares the rows with what they were at the start.
 
         Args:
@@ -97,7 +107,7 @@ class FrozenRowsChecker:
         """
         self._timed(lambda table: table.check(session))
 
-    def certificates(self):
+    def certificates(self) -> list[Certificate]:
         """Returns what was proved by the last check, a list of `Certificate`.
 
         Raises:
@@ -141,18 +151,18 @@ class FrozenRowsHook(tf.train.SessionRunHook):
 
     def __init__(
         self,
-        frozen_rows,
-        every_n_steps=None,
-        every_n_secs=600,
-        expected=None,
-        certificate=None,
-        partition_strategy=None,
-        folder=None,
+        frozen_rows: FrozenRows,
+        every_n_steps: int | None = None,
+        every_n_secs: float | None = 600,
+        expected: str | None = None,
+        certificate: str | None = None,
+        partition_strategy: str | None = None,
+        folder: str | None = None,
     ):
         """Takes what to check, and how often.
 
         Args:
-          frozen_rows: as for `FrozenRowsChecker`.
+          frozen_rows: as for `FrozenRowsChecker`; names are looked for when the session is made.
           every_n_steps: int, checks after so many runs of the session; None: not by steps.
           every_n_secs: float, checks after so many seconds; None: not by time.
           expected: as for `FrozenRowsChecker`.
@@ -175,13 +185,13 @@ class FrozenRowsHook(tf.train.SessionRunHook):
         self._checker = None
         self._started = False
 
-    def begin(self):
+    def begin(self) -> None:
         """Makes the operations that read the rows."""
         self._checker = FrozenRowsChecker(self._frozen_rows, *self._options)
         self._started = False
         self._runs = 0
 
-    def after_create_session(self, session, coord):
+    def after_create_session(self, session: tf.Session, coord: Any) -> None:
         """Takes the bits; in a session made again after a failure, compares them."""
         del coord
         if self._started:
@@ -191,18 +201,30 @@ class FrozenRowsHook(tf.train.SessionRunHook):
         self._started = True
         self._checked_at = time.monotonic()
 
-    def after_run(self, run_context, run_values):
+    def after_run(self, run_context: Any, run_values: Any) -> None:
         """Checks, if it is time."""
         del run_values
         self._runs += 1
         if self._is_due():
             self._check(run_context.session)
 
-    def end(self, session):
+    def end(self, session: tf.Session) -> None:
         """Checks a last time, and writes the certificate."""
         self._check(session)
         if self._certificate is not None:
             write_certificates(self._certificate, self._checker.certificates())
+
+    def __repr__(self) -> str:
+        often = [
+            text
+            for value, text in (
+                (self._every_n_steps, f"every {self._every_n_steps} steps"),
+                (self._every_n_secs, f"every {self._every_n_secs} s"),
+            )
+            if value is not None
+        ]
+        when = " or ".join(often + ["at the end"])
+        return f"<FrozenRowsHook of {describe(self._frozen_rows)}, {when}>"
 
     def _is_due(self):
         if self._every_n_steps is not None and self._runs % self._every_n_steps == 0:
@@ -217,7 +239,12 @@ class FrozenRowsHook(tf.train.SessionRunHook):
         self._checked_at = time.monotonic()
 
 
-def check_frozen_rows(session, frozen_rows, expected, partition_strategy=None):
+def check_frozen_rows(
+    session: tf.Session,
+    frozen_rows: FrozenRows,
+    expected: str,
+    partition_strategy: str | None = None,
+) -> None:
     """Checks once that frozen rows in a session are those of a certificate or a checkpoint.
 
     Without `expected`, to compare with the rows of an earlier moment of the same session, use
@@ -232,44 +259,12 @@ def check_frozen_rows(session, frozen_rows, expected, partition_strategy=None):
 
     Raises:
       FrozenRowsChanged: if a bit differs.
-      KeyError: if `expected` has no table of a variable's name.
+      KeyError: if a name or pattern matches no variable, or `expected` has no table of its name.
       ValueError: if `expected` is None, and as for `FrozenRowsChecker`.
     """
     if expected is None:
         raise ValueError("`expected` must be the path of a certificate or a checkpoint, got None")
-    for table in _expecting(frozen_rows, expected, partition_strategy):
+    with session.graph.as_default():
+        tables = frozen_bits_of(frozen_rows, expected, partition_strategy)
+    for table in tables:
         table.compare_with_expected(session)
-
-
-def _expecting(frozen_rows, expected, partition_strategy):
-    """Returns a list of `FrozenBits`, each of which knows what it has to be."""
-    tables = [
-        FrozenBits(variable, rows, strategy)
-        for variable, rows, strategy in _variables_and_rows(frozen_rows, partition_strategy)
-    ]
-    if expected is None:
-        return tables
-    expected = os.fspath(expected)
-    if expected.endswith(SUFFIX):
-        certificates = read_certificates(expected)
-        for table in tables:
-            table.expect_certificate(certificates, expected)
-    else:
-        for table in tables:
-            table.expect_checkpoint(expected)
-    return tables
-
-
-def _variables_and_rows(frozen_rows, partition_strategy):
-    """Returns a list of (variable, frozen `Rows`, partition strategy)."""
-    if isinstance(frozen_rows, dict) and frozen_rows:
-        return [(variable, rows, partition_strategy) for variable, rows in frozen_rows.items()]
-    tables = [frozen_rows] if isinstance(frozen_rows, SplitTable) else frozen_rows
-    is_list = isinstance(tables, (list, tuple)) and len(tables) > 0
-    if is_list and all(isinstance(each, SplitTable) for each in tables):
-        # A split table knows its own.
-        return [(*frozen_variable_and_rows(each), each.partition_strategy) for each in tables]
-    raise TypeError(
-        f"`frozen_rows` must be a dict from variable to its frozen Rows, a GrownTable, or a list "
-        f"of them; got {frozen_rows!r}"
-    )
