@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
 import tf1_embed
 from support.tables import counting_rows, load_checkpoint, save_checkpoint, special_rows
@@ -108,3 +109,83 @@ def test_replaced_checkpoint_takes_its_certificate_with_it(base, tmp_path):
     tf1_embed.grow_checkpoint(base, ["e"], out, num_new_rows=3)
     tf1_embed.split_checkpoint(base, ["e"], out, num_old_rows=5, force=True)
     assert not (tmp_path / "grown.rows.json").exists()
+
+
+# What has grown, for the optimizer.
+
+
+def test_grown_rows_are_those_of_tables_biases_and_projections(tmp_path):
+    values = {"e": counting_rows(3), "bias": np.zeros(3, "f"), "projection": np.zeros([2, 3], "f")}
+    prefix, out = save_checkpoint(tmp_path / "old", values), str(tmp_path / "grown")
+    also = ["--also", "bias", "--also", "projection:1"]
+    assert main(["grow", prefix, "--table", "e", "--rows", "2", *also, "--out", out]) == 0
+    new_rows = Rows.range(3, 5, size=5)
+    expected = {"e": new_rows, "bias": new_rows, "projection:1": new_rows}
+    assert tf1_embed.grown_rows(out) == expected
+    assert tf1_embed.grown_rows(f"{out}.rows.json") == expected
+    assert list(tf1_embed.read_certificates(out)) == ["e"]
+
+
+def test_grown_rows_are_where_a_vocabulary_puts_them(base, tmp_path):
+    mapping = id_map(list("abcdefghijklmn"), ["new", *"abcdefg", "newer", *"hijklmn"])
+    tf1_embed.grow_checkpoint(base, ["e"], tmp_path / "grown", id_map=mapping)
+    assert tf1_embed.grown_rows(tmp_path / "grown") == {"e": Rows.of([0, 8], size=16)}
+
+
+def test_one_line_trains_all_that_grew_and_nothing_else(tmp_path):
+    def step(num, grown=None):
+        e, other, projection = (
+            tf.get_variable(name, shape)
+            for name, shape in (("e", [num, 4]), ("other", [4, 4]), ("projection", [4, num]))
+        )
+        vectors = tf.matmul(tf.nn.embedding_lookup(e, [0, num - 1]), other)
+        loss = tf.reduce_sum((tf.matmul(vectors, projection) - 1) ** 2)
+        optimizer = tf.train.AdamOptimizer(0.1)
+        if grown:
+            optimizer = tf1_embed.TrainableRowsOptimizer(
+                optimizer, tf1_embed.grown_rows(grown), slots="full", others="frozen"
+            )
+        return optimizer.minimize(loss)
+
+    def train(num, source, target, grown=None):
+        with tf.Graph().as_default(), tf.Session() as session:
+            train_op = step(num, grown)
+            session.run(tf.global_variables_initializer())
+            if source:
+                tf.train.Saver().restore(session, source)
+            session.run(train_op)
+            tf.train.Saver().save(session, target)
+        return load_checkpoint(target)
+
+    old, grown, new, further = (str(tmp_path / each) for each in ("old", "grown", "new", "further"))
+    # Square, so that no error of shapes tells rows from columns.
+    train(3, None, old)
+    tf1_embed.grow_checkpoint(old, ["e"], grown, num_new_rows=1, also=["projection:1"])
+    before, after = load_checkpoint(grown), train(4, grown, new, grown)
+    for name, value in before.items():
+        if "power" not in name:
+            old = (
+                (slice(3),) if name[0] == "e" else (slice(None), slice(3)) if name[0] == "p" else ()
+            )
+            assert after[name][old].tobytes() == value[old].tobytes(), name
+    assert (before["e"][3] != after["e"][3]).all()
+    assert (before["projection"][:, 3] != after["projection"][:, 3]).all()
+    train(4, new, further)
+
+
+@pytest.mark.parametrize(
+    ("also", "message"),
+    [
+        ([], "its `also` is no object"),
+        ({"bias": {"rows": [[0, 2]]}}, "`size` of table 'bias' must be an int, got None"),
+        ({"bias": {"rows": [[2, 0]], "size": 3}}, "`rows` of table 'bias'"),
+    ],
+)
+def test_damaged_names_of_what_grew_are_refused(base, tmp_path, also, message):
+    tf1_embed.grow_checkpoint(base, ["e"], tmp_path / "grown", num_new_rows=1)
+    path = tmp_path / "grown.rows.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "also": also}))
+    with pytest.raises(ValueError, match=message):
+        tf1_embed.grown_rows(path)
+    with pytest.raises(FileNotFoundError, match="there is no certificate"):
+        tf1_embed.grown_rows(tmp_path / "none")

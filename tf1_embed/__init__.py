@@ -30,6 +30,7 @@ _MODULE_OF_NAME = {
     "get_grown_table": "tf1_embed.get_table",
     "get_row_split_table": "tf1_embed.get_table",
     "grow_checkpoint": "tf1_embed.checkpoint.grow",
+    "grown_rows": "tf1_embed.certificates",
     "import_vectors": "tf1_embed.checkpoint.vectors",
     "initializers": "tf1_embed.initializers",
     "inspect_checkpoint": "tf1_embed.checkpoint.inspect",

@@ -64,8 +64,13 @@ def write_certificates(prefix, certificates):
     return path
 
 
-def encode_certificates(certificates):
+def encode_certificates(certificates, also=None):
     """Returns the bytes of the file of certificates. The same certificates give the same bytes.
+
+    Args:
+      certificates: list of `Certificate`, one a table.
+      also: dict from the name of another variable that has an entry for each id, such as "bias" or,
+        with the axis, "projection:1", to the `Rows` that are frozen. They are named, not proved.
 
     The version of tf1_embed is noted.
 
@@ -80,6 +85,10 @@ def encode_certificates(certificates):
         "tables": {each.table: _as_json(each) for each in certificates},
         "versions": {"tf1_embed": __version__},
     }
+    if also:
+        content["also"] = {
+            key: {"rows": rows.runs(), "size": rows.size} for key, rows in also.items()
+        }
     text = json.dumps(content, indent=2, sort_keys=True)
     # Lists of numbers on one line. Strings are safe: within JSON they have no line breaks.
     text = re.sub(
@@ -105,6 +114,50 @@ def read_certificates(prefix):
         where.
     """
     path = certificate_path(prefix)
+    tables = _load(path)["tables"]
+    return {name: _from_json(path, name, entry) for name, entry in tables.items()}
+
+
+def grown_rows(prefix):
+    """Returns the rows that a growth appended, to hand to `tf1_embed.TrainableRowsOptimizer`.
+
+    They are those that the certificate beside a grown checkpoint does not freeze, so that no count
+    of them is written into the code that trains them.
+
+    Args:
+      prefix: string, the prefix of the checkpoint that `grow` wrote, or the path of its
+        certificate.
+
+    Returns:
+      dict from the name of each variable that grew to its new `Rows`. A variable that has the ids
+      on another axis, such as the projection of `--also projection:1`, is there by the name that
+      says so, "projection:1".
+
+    Raises:
+      FileNotFoundError: if there is no such certificate.
+      ValueError: if it is truncated, of another format or not a certificate.
+
+    Example:
+      >>> import os
+      >>> import tempfile
+      >>> rows = Rows.range(0, 6, size=8)
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     grown = os.path.join(folder, "grown")
+      ...     certificate = Certificate("table", rows, "float32", (2,), "0" * 64, None)
+      ...     _ = write_certificates(grown, [certificate])
+      ...     grown_rows(grown)
+      {'table': Rows.range(6, 8, size=8)}
+    """
+    path = certificate_path(prefix)
+    content = _load(path)
+    frozen = {name: _from_json(path, name, entry).rows for name, entry in content["tables"].items()}
+    for key, entry in content.get("also", {}).items():
+        frozen[key] = _rows_from_json(path, key, entry)
+    return {name: ~rows for name, rows in frozen.items()}
+
+
+def _load(path):
+    """Returns the content of a file of certificates, its form checked."""
     if not os.path.isfile(path):
         raise FileNotFoundError(f"there is no certificate {path!r}")
     with open(path, encoding="utf-8") as file:
@@ -121,7 +174,9 @@ def read_certificates(prefix):
     tables = content.get("tables")
     if not isinstance(tables, dict) or not tables:
         raise _invalid(path, "it has no `tables`")
-    return {name: _from_json(path, name, entry) for name, entry in tables.items()}
+    if not isinstance(content.get("also", {}), dict):
+        raise _invalid(path, "its `also` is no object")
+    return content
 
 
 def _as_json(certificate):
@@ -136,6 +191,28 @@ def _as_json(certificate):
 
 
 def _from_json(path, name, entry):
+    take = _taker(path, name, entry)
+    digest = take("sha256", "64 hexadecimal digits", _is_digest)
+    dtype = take("dtype", "the name of a dtype", lambda x: isinstance(x, str) and x)
+    row_shape = take("row_shape", "a list of ints", lambda x: isinstance(x, list) and _are_ints(x))
+    base = take("base", "a prefix or null", lambda x: x is None or isinstance(x, str))
+    rows = _rows_from_json(path, name, entry)
+    return Certificate(name, rows, dtype, tuple(row_shape), digest, base)
+
+
+def _rows_from_json(path, name, entry):
+    take = _taker(path, name, entry)
+    size = take("size", "an int", lambda x: _are_ints([x]))
+    runs = take("rows", "a list of [start, stop] pairs of ints", _are_pairs)
+    try:
+        return Rows.of_runs(runs, size)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise _invalid(path, f"`rows` of table {name!r}: {error}") from error
+
+
+def _taker(path, name, entry):
+    """Returns a function that takes a value out of the entry of one table, and checks it."""
+
     def take(key, expected, is_valid):
         value = entry.get(key) if isinstance(entry, dict) else None
         if not is_valid(value):
@@ -144,17 +221,7 @@ def _from_json(path, name, entry):
             )
         return value
 
-    digest = take("sha256", "64 hexadecimal digits", _is_digest)
-    dtype = take("dtype", "the name of a dtype", lambda x: isinstance(x, str) and x)
-    row_shape = take("row_shape", "a list of ints", lambda x: isinstance(x, list) and _are_ints(x))
-    base = take("base", "a prefix or null", lambda x: x is None or isinstance(x, str))
-    size = take("size", "an int", lambda x: _are_ints([x]))
-    runs = take("rows", "a list of [start, stop] pairs of ints", _are_pairs)
-    try:
-        rows = Rows.of_runs(runs, size)
-    except (OverflowError, TypeError, ValueError) as error:
-        raise _invalid(path, f"`rows` of table {name!r}: {error}") from error
-    return Certificate(name, rows, dtype, tuple(row_shape), digest, base)
+    return take
 
 
 def _is_digest(value):

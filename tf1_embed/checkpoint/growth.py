@@ -22,6 +22,10 @@ class Growth:
     A row comes from one of two sources, an old or a new one. A source is the name of a tensor in
     the checkpoint that has the variable's partitions, an array or anything else that ids index, or
     a number for all rows.
+
+    Attributes:
+      axis: `VocabularyAxis`, what grows.
+      old_rows: `Rows` of the grown variable, those that it had.
     """
 
     def __init__(self, reader, axis, id_map, partition_strategy=None):
@@ -43,6 +47,7 @@ class Growth:
             )
         self._reader, self._axis, self._map = reader, axis, id_map
         self._new_rows = id_map.new_rows
+        self.axis, self.old_rows = axis, ~id_map.new_rows
         self._digest = None
         self._old = Partitions((axis.size,), None)
         if axis.axis == 0:
@@ -174,6 +179,12 @@ class Growth:
         return np.ascontiguousarray(np.concatenate(chunks, axis=1))
 
 
-def certificates_of(growths):
-    """Returns a function that makes the certificates of the old rows, for `rewrite`."""
-    return lambda: [growth.certificate() for growth in growths]
+def certificates_of(growths, also=()):
+    """Returns a function for `rewrite`, that says which rows are old when all is written.
+
+    Args:
+      growths: list of `Growth` of tables, of which there will be a `Certificate`.
+      also: list of `Growth` of other variables that have the same ids; these are named.
+    """
+    old_rows = {str(growth.axis): growth.old_rows for growth in also}
+    return lambda: ([growth.certificate() for growth in growths], old_rows)
