@@ -21,9 +21,8 @@ OLD_BATCHES = [[0, 1, 2, 3], [4, 5, 0, 5], [3, 4, 1, 2]]
 # Old and new ids together, some of them twice.
 BATCHES = [[7, 0, 6, 6, 3], [6, 1, 1, 7, 2], [5, 4, 7, 0, 6]]
 
-# Sections whose legacy code cannot go on from there: its number of ids is baked in; slots that it
-# had are not saved any more.
-CANNOT_GO_ON = {18, 22}
+# Sections whose legacy code cannot go on from there: its number of ids is baked in.
+CANNOT_GO_ON = {18}
 
 Section = namedtuple("Section", "number title made_by before after num_changed commands splits")
 Section.__doc__ = """A section of the document.
