@@ -153,9 +153,13 @@ def test_wrapped_within_or_around_all_else_stays_frozen(session):
 def test_var_list_of_tables_alone_must_be_meant(graph):
     loss = model()
     [table] = [each for each in tf.trainable_variables() if each.op.name == "table"]
-    optimizer = TrainableRowsOptimizer(adam(), {table: NEW_ROWS}, "full")
-    with pytest.raises(ValueError, match='`var_list` has wrapped tables alone.*others="frozen"'):
-        optimizer.minimize(loss, var_list=[table])
+    message = '`var_list` has wrapped tables alone.*others="frozen"'
+    for others in (None, "frozen"):
+        optimizer = TrainableRowsOptimizer(adam(), {table: NEW_ROWS}, "full", others=others)
+        for call in (optimizer.minimize, optimizer.compute_gradients):
+            with pytest.raises(ValueError, match=message):
+                call(loss, var_list=[table])
+        assert len(optimizer.gradients(loss, [table])) == 1
     meant = TrainableRowsOptimizer(adam(), {table: NEW_ROWS}, "full", others="trainable")
     meant.minimize(loss, var_list=[table])
     assert {each for each in names_of(tf.global_variables()) if "Adam" in each} == {

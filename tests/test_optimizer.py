@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from support.optimizers import CONTRIB, CONTRIB_DENSE, CUSTOM, KERAS, TRAIN, apply_gradients
+from support.optimizers import (
+    CONTRIB,
+    CONTRIB_DENSE,
+    CUSTOM,
+    KERAS,
+    TRAIN,
+    AdamWeightDecay,
+    apply_gradients,
+)
 from support.tables import bits, counting_rows, special_rows
 from tf1_embed import Rows, TrainableRowsOptimizer
 
@@ -1026,6 +1034,22 @@ def test_optimizer_that_was_told_of_a_table_is_refused(graph, variables, slots):
         )
     with pytest.raises(ValueError, match=message):
         TrainableRowsOptimizer(clipping, {table: SUFFIX}, slots).minimize(lookup_loss(table, [15]))
+
+
+@pytest.mark.parametrize("pattern", ["table$", "^table$", "[lL]ayer", "tab", "(", "able/"])
+def test_optimizer_that_decides_by_a_name_that_ends_otherwise_is_refused(graph, slots, pattern):
+    class Excluding(AdamWeightDecay):
+        exclude = ()
+
+    base = Excluding()
+    base.exclude = [pattern]
+    optimizer = TrainableRowsOptimizer(base, {make_table(): SUFFIX}, slots)
+    [table] = tf.trainable_variables()
+    if pattern not in ("table$", "^table$", "able/"):
+        optimizer.minimize(lookup_loss(table, [15]))
+        return
+    with pytest.raises(ValueError, match="Excluding cannot be wrapped as it is.*in `exclude` does"):
+        optimizer.minimize(lookup_loss(table, [15]))
 
 
 @pytest.mark.skipif(not CONTRIB, reason="tf.contrib is in TensorFlow 1 only")

@@ -31,7 +31,7 @@ from tf1_embed.gradients import (
     sum_slices,
 )
 from tf1_embed.graph import base_optimizer, train_ops
-from tf1_embed.graph.full_slots import FullSlots
+from tf1_embed.graph.full_slots import FullSlots, check_var_list
 from tf1_embed.graph.graph_mode import check_graph_mode
 from tf1_embed.graph.scratch import TableUpdate
 from tf1_embed.graph.variables import VariableLike
@@ -70,7 +70,7 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
     never touch a frozen one. For these, use `tf1_embed.get_grown_table`.
 
     An optimizer that decides by the name of a variable sees `<table>/trainable_rows` for a wrapped
-    one.
+    one; where its patterns would tell the two apart, it is refused.
 
     Example:
       >>> import numpy as np
@@ -169,10 +169,12 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
         Raises:
           KeyError: if a name or pattern matches no variable; the trainable ones are listed.
           RuntimeError: in eager mode.
-          ValueError: if a wrapped variable was made with `trainable=False`; if slots of all
-            variables are wanted, and `var_list` leaves out all that are not wrapped.
+          ValueError: if a wrapped variable was made with `trainable=False`; if slots are "full",
+            and `var_list` leaves out all that is not wrapped, unless `others` is "trainable".
         """
-        return self._compute_gradients(True, loss, var_list, kwargs)
+        pairs = self._compute_gradients(True, loss, var_list, kwargs)
+        self._check_var_list(loss, var_list, pairs)
+        return pairs
 
     def gradients(
         self, loss: tf.Tensor, variables: Iterable[Any], **kwargs
@@ -189,9 +191,9 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
           where `loss` does not depend on a variable.
 
         Raises:
-          As `compute_gradients`.
+          As `compute_gradients`, but for what that says of `var_list`.
         """
-        pairs = self.compute_gradients(loss, list(variables), **kwargs)
+        pairs = self._compute_gradients(True, loss, list(variables), kwargs)
         return [gradient for gradient, _ in pairs]
 
     def minimize(
@@ -205,7 +207,11 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
         name: str | None = None,
         grad_loss: tf.Tensor | None = None,
     ) -> tf.Operation:
-        """Adds operations to minimize `loss`, as `tf.train.Optimizer.minimize` does."""
+        """Adds operations to minimize `loss`, as `tf.train.Optimizer.minimize` does.
+
+        Raises:
+          As `compute_gradients` and `apply_gradients`.
+        """
         options = {
             "gate_gradients": gate_gradients,
             "aggregation_method": aggregation_method,
@@ -214,6 +220,7 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
         }
         # Duplicates stay, since the base optimizer may treat them in its own way.
         pairs = self._compute_gradients(False, loss, var_list, options)
+        self._check_var_list(loss, var_list, pairs)
         return self.apply_gradients(pairs, global_step=global_step, name=name)
 
     def apply_gradients(
@@ -346,28 +353,14 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
         source = self._base if base_optimizer.is_of_tf_train(self._base) else super()
         pairs = source.compute_gradients(loss, var_list=var_list, **options)
         self._find_tables(pairs)
-        if var_list is not None:
-            self._check_var_list(loss, [variable for _, variable in pairs])
         return [
             (self._filter(gradient, variable, sum_duplicates), variable)
             for gradient, variable in pairs
         ]
 
-    def _check_var_list(self, loss, variables):
-        """Raises ValueError if `var_list` may be there to freeze others, and they miss slots."""
-        if self._others is not None or not self._tables.want_full_slots:
-            return
-        if not all(self._tables.get(variable) for variable in variables):
-            return
-        causes = train_ops.operations_under(loss).difference(each.op for each in variables)
-        left_out = [each.op.name for each in tf.trainable_variables() if each.op in causes]
-        if left_out:
-            raise ValueError(
-                f'`var_list` has wrapped tables alone, so that with slots="full" a checkpoint will '
-                f"have no slots of the rest, such as {left_out[0]!r}. To freeze the rest and keep "
-                f'its slots, give others="frozen" and no `var_list`. If the unmodified program has '
-                f'this `var_list` too, give others="trainable"'
-            )
+    def _check_var_list(self, loss, var_list, pairs):
+        if var_list is not None and self._tables.want_full_slots and self._others != "trainable":
+            check_var_list(loss, [variable for _, variable in pairs], self._find_tables())
 
     def _filter(self, gradient, variable, sum_duplicates=False):
         """Returns the gradient of what trains of a variable."""
@@ -402,6 +395,7 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
                     direct.append((gradient, variable))
                 else:
                     table.make_scratch()
+                    base_optimizer.check_names(self._base, variable, table.scratch)
                     updates.append(TableUpdate(table, gradient, rowwise, self._use_locking))
         return direct, updates
 

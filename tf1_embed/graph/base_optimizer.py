@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import Any, Iterator
 
 import tensorflow.compat.v1 as tf
@@ -146,16 +147,46 @@ def check_keeps_nothing_of(optimizer, variable) -> None:
         )
 
 
-def _attribute_with(optimizer, variable) -> tuple[str, str] | None:
+def check_names(optimizer: Any, variable: Any, scratch: Any) -> None:
+    """Raises ValueError if an optimizer decides by names, and another one decides otherwise.
+
+    As BERT's does, of which `exclude_from_weight_decay` has patterns of names: one that ends in `$`
+    misses the variable of the trainable rows, whose name is longer.
+    """
+    names = variable.op.name, scratch.op.name
+    for owner, attribute, patterns in _attributes(optimizer):
+        # Not the keys of its dicts, which are names of slots and hyperparameters.
+        for pattern in [] if isinstance(patterns, dict) else patterns:
+            if isinstance(pattern, str) and len(set(_found_in(pattern, names))) > 1:
+                raise ValueError(
+                    f"{owner} cannot be wrapped as it is: it decides by the names of variables, "
+                    f"and {pattern!r} in `{attribute}` does not say the same of {names[0]!r} and "
+                    f"of {names[1]!r}, its trainable rows. Write it so that it does, such as "
+                    f"without `$` at its end"
+                )
+
+
+def _found_in(pattern, names):
+    try:
+        return [re.search(pattern, name) is not None for name in names]
+    except re.error:
+        return []
+
+
+def _attribute_with(optimizer, variable):
+    for owner, attribute, values in _attributes(optimizer):
+        if any(each is variable for each in values):
+            return owner, attribute
+    return None
+
+
+def _attributes(optimizer):
+    """Yields the collections that an optimizer, or one within it, was given: owner, name, each."""
     for name, value in vars(optimizer).items():
         if isinstance(value, (dict, list, tuple, set)):
-            if any(each is variable for each in value):
-                return type(optimizer).__name__, name
+            yield type(optimizer).__name__, name, value
         elif hasattr(value, "apply_gradients"):
-            within = _attribute_with(value, variable)
-            if within is not None:
-                return within
-    return None
+            yield from _attributes(value)
 
 
 def check_no_strategy(variable) -> None:

@@ -17,7 +17,8 @@ from typing import Any, Iterator
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.graph.base_optimizer import apply, makes_slots_apart
-from tf1_embed.graph.scratch import TableUpdate
+from tf1_embed.graph.scratch import TableUpdate, WrappedTable
+from tf1_embed.graph.train_ops import operations_under
 
 
 class FullSlots:
@@ -116,6 +117,28 @@ class FullSlots:
         # Scopes may come before the variable's name; and one name may be the start of another.
         owners = [each for each in self._have_slots if f"/{each}/" in f"/{slot_name}"]
         return max(owners, key=len) if owners else None
+
+
+def check_var_list(loss: tf.Tensor, variables: list[Any], tables: list[WrappedTable]) -> None:
+    """Raises ValueError if `var_list` may be there to freeze others, which would lack their slots.
+
+    Args:
+      loss: `tf.Tensor`.
+      variables: list of variables, those of `var_list`.
+      tables: list of `WrappedTable`, those of the optimizer.
+    """
+    wrapped = {table.variable.op for table in tables}
+    if not all(variable.op in wrapped for variable in variables):
+        return
+    causes = operations_under(loss).difference(variable.op for variable in variables)
+    left_out = [each.op.name for each in tf.trainable_variables() if each.op in causes]
+    if left_out:
+        raise ValueError(
+            f'`var_list` has wrapped tables alone, so that with slots="full" a checkpoint will '
+            f"have no slots of the rest, such as {left_out[0]!r}. To freeze the rest and keep its "
+            f'slots, give others="frozen" and no `var_list`. If the unmodified program has this '
+            f'`var_list` too, give others="trainable"'
+        )
 
 
 @contextlib.contextmanager
