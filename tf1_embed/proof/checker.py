@@ -9,8 +9,11 @@
 does the first step alone.
 """
 
+from __future__ import annotations
+
 import os
 import time
+from typing import TYPE_CHECKING
 
 import tensorflow.compat.v1 as tf
 
@@ -18,6 +21,10 @@ from tf1_embed.certificates import SUFFIX, read_certificates, write_certificates
 from tf1_embed.graph.live_rows import frozen_variable_and_rows
 from tf1_embed.proof.frozen_bits import FrozenBits
 from tf1_embed.table import SplitTable
+
+if TYPE_CHECKING:
+    from tf1_embed.certificates import Certificate
+    from tf1_embed.types import FrozenRows, PathLike
 
 
 class FrozenRowsChecker:
@@ -50,17 +57,25 @@ class FrozenRowsChecker:
       embedding [1] 1.0
     """
 
-    def __init__(self, frozen_rows, expected=None, partition_strategy=None, folder=None):
+    seconds: float
+
+    def __init__(
+        self,
+        frozen_rows: FrozenRows,
+        expected: PathLike | None = None,
+        partition_strategy: str | None = None,
+        folder: PathLike | None = None,
+    ) -> None:
         """Makes the operations that read the rows; reads none yet.
 
         Args:
           frozen_rows: dict from variable to its frozen `Rows`, the rows of the whole table for a
             partitioned one; or a `GrownTable`, or a list of them.
-          expected: string, what the rows have to be at the start: the path of a certificate
+          expected: PathLikeing, what the rows have to be at the start: the path of a certificate
             (`….rows.json`), or the prefix of the old checkpoint. Default: whatever they are.
           partition_strategy: "mod" or "div", how lookups send ids to the partitions of variables
             that have more than one.
-          folder: string, where the temporary file is made; default: the system's place.
+          folder: PathLikeing, where the temporary file is made; default: the system's place.
 
         Raises:
           TypeError: if `frozen_rows` are none of these.
@@ -74,7 +89,7 @@ class FrozenRowsChecker:
         self._folder = folder
         self.seconds = 0.0
 
-    def start(self, session):
+    def start(self, session: tf.Session) -> None:
         """Takes the bits that all later checks compare with.
 
         Args:
@@ -85,7 +100,7 @@ class FrozenRowsChecker:
         """
         self._timed(lambda table: table.start(session, self._folder))
 
-    def check(self, session):
+    def check(self, session: tf.Session) -> None:
         """Compares the rows with what they were at the start.
 
         Args:
@@ -97,7 +112,7 @@ class FrozenRowsChecker:
         """
         self._timed(lambda table: table.check(session))
 
-    def certificates(self):
+    def certificates(self) -> list[Certificate]:
         """Returns what was proved by the last check, a list of `Certificate`.
 
         Raises:
@@ -139,16 +154,18 @@ class FrozenRowsHook(tf.train.SessionRunHook):
       unchanged
     """
 
+    _checker: FrozenRowsChecker
+
     def __init__(
         self,
-        frozen_rows,
-        every_n_steps=None,
-        every_n_secs=600,
-        expected=None,
-        certificate=None,
-        partition_strategy=None,
-        folder=None,
-    ):
+        frozen_rows: FrozenRows,
+        every_n_steps: int | None = None,
+        every_n_secs: float | None = 600,
+        expected: PathLike | None = None,
+        certificate: str | None = None,
+        partition_strategy: str | None = None,
+        folder: PathLike | None = None,
+    ) -> None:
         """Takes what to check, and how often.
 
         Args:
@@ -172,16 +189,14 @@ class FrozenRowsHook(tf.train.SessionRunHook):
         self._every_n_steps = every_n_steps
         self._every_n_secs = every_n_secs
         self._certificate = certificate
-        self._checker = None
-        self._started = False
 
-    def begin(self):
+    def begin(self) -> None:
         """Makes the operations that read the rows."""
         self._checker = FrozenRowsChecker(self._frozen_rows, *self._options)
         self._started = False
         self._runs = 0
 
-    def after_create_session(self, session, coord):
+    def after_create_session(self, session: tf.Session, coord: tf.train.Coordinator) -> None:
         """Takes the bits; in a session made again after a failure, compares them."""
         del coord
         if self._started:
@@ -191,14 +206,16 @@ class FrozenRowsHook(tf.train.SessionRunHook):
         self._started = True
         self._checked_at = time.monotonic()
 
-    def after_run(self, run_context, run_values):
+    def after_run(
+        self, run_context: tf.train.SessionRunContext, run_values: tf.train.SessionRunValues
+    ) -> None:
         """Checks, if it is time."""
         del run_values
         self._runs += 1
         if self._is_due():
             self._check(run_context.session)
 
-    def end(self, session):
+    def end(self, session: tf.Session) -> None:
         """Checks a last time, and writes the certificate."""
         self._check(session)
         if self._certificate is not None:
@@ -217,7 +234,12 @@ class FrozenRowsHook(tf.train.SessionRunHook):
         self._checked_at = time.monotonic()
 
 
-def check_frozen_rows(session, frozen_rows, expected, partition_strategy=None):
+def check_frozen_rows(
+    session: tf.Session,
+    frozen_rows: FrozenRows,
+    expected: PathLike,
+    partition_strategy: str | None = None,
+) -> None:
     """Checks once that frozen rows in a session are those of a certificate or a checkpoint.
 
     Without `expected`, to compare with the rows of an earlier moment of the same session, use
@@ -226,7 +248,7 @@ def check_frozen_rows(session, frozen_rows, expected, partition_strategy=None):
     Args:
       session: `tf.Session` in which the variables have their values.
       frozen_rows: as for `FrozenRowsChecker`.
-      expected: string, the path of a certificate (`….rows.json`), or the prefix of the old
+      expected: PathLikeing, the path of a certificate (`….rows.json`), or the prefix of the old
         checkpoint.
       partition_strategy: as for `FrozenRowsChecker`.
 
