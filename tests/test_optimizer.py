@@ -6,7 +6,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from support.optimizers import CONTRIB, CONTRIB_DENSE, CUSTOM, KERAS, TRAIN, apply_gradients
-from support.tables import bits, counting_rows, special_rows
+from support.tables import assert_same, bits, counting_rows, special_rows
 from tf1_embed import Rows, TrainableRowsOptimizer
 
 OPTIMIZERS = {**TRAIN, **CUSTOM, **KERAS}
@@ -250,10 +250,6 @@ def assert_frozen(value, rows=SUFFIX, before=None):
     np.testing.assert_array_equal(bits(value[frozen]), bits(before[frozen]))
 
 
-def assert_same_bits(actual, expected):
-    np.testing.assert_array_equal(bits(actual), bits(expected))
-
-
 @pytest.fixture(params=["rows", "full"])
 def slots(request):
     return request.param
@@ -400,7 +396,7 @@ def test_gradients_may_be_applied_twice(session, variables, slots):
     for i in (0, 1, 1, 0):
         session.run([train_ops[i], small_train_ops[i]])
     assert_frozen(session.run(table))
-    assert_same_bits(session.run(table)[14:], session.run(small))
+    assert_same(session.run(table)[14:], session.run(small))
 
 
 @pytest.mark.parametrize("make_optimizer", [momentum, adam])
@@ -439,7 +435,7 @@ def test_other_dtypes(session, variables, slots, make_optimizer, dtype):
         session.run([train_op, small_train_op])
     value = session.run(table)
     assert_frozen(value)
-    assert_same_bits(value[14:], session.run(small))
+    assert_same(value[14:], session.run(small))
     assert (value[15] < 15).all()
 
 
@@ -455,7 +451,7 @@ def test_empty_batches_and_int64_ids(session, variables, slots):
     for batch, small_batch in (([15, 2], [1]), ([], []), ([3], []), ([17, 17], [3, 3])):
         session.run([train_op, small_train_op], {ids: batch, positions: small_batch})
         assert_frozen(session.run(table))
-        assert_same_bits(session.run(table)[14:], session.run(small))
+        assert_same(session.run(table)[14:], session.run(small))
 
 
 # Slots.
@@ -587,7 +583,7 @@ def test_tables_of_rank_1(session, variables, slots, optimizer, form):
     for _ in range(3):
         session.run([train_op, small_train_op])
     assert_frozen(session.run(bias), SUFFIX, value)
-    assert_same_bits(session.run(bias)[14:], session.run(small))
+    assert_same(session.run(bias)[14:], session.run(small))
     assert session.run(bias)[15] != 15
 
 
@@ -611,8 +607,8 @@ def test_tables_with_their_rows_on_axis_1(session, variables, slots, optimizer, 
         session.run([train_op, small_train_op])
     actual = session.run(table)
     frozen = (~rows).ids()
-    assert_same_bits(actual[:, frozen], value[:, frozen])
-    assert_same_bits(actual[:, rows.ids()], session.run(small))
+    assert_same(actual[:, frozen], value[:, frozen])
+    assert_same(actual[:, rows.ids()], session.run(small))
     assert (actual[:, rows.ids()] != value[:, rows.ids()]).all()
 
 
