@@ -2,7 +2,8 @@
 
     get_grown_table               a trained table with new rows appended, of which only those train
     get_row_split_table           a trained table of which only chosen rows train
-    GrownTable                    what both return: a frozen and a trainable variable
+    GrownTable                    what the first returns: a frozen and a trainable variable
+    RowSplitTable                 what the second returns: likewise
     Rows                          which rows of a table
     initializers                  values for new rows
 
@@ -124,6 +125,7 @@ if TYPE_CHECKING:
     from tf1_embed.sparse_lookup import embedding_lookup_sparse as embedding_lookup_sparse
     from tf1_embed.sparse_lookup import safe_embedding_lookup_sparse as safe_embedding_lookup_sparse
     from tf1_embed.table import GrownTable as GrownTable
+    from tf1_embed.table import RowSplitTable as RowSplitTable
 
 else:
     __all__ = ["__version__", *_MODULE_OF_NAME, *_MODULES]

@@ -78,8 +78,8 @@ TRAIN = {
 }
 
 # Every optimizer of tf.train, and the settings under which one would move a row for which it got
-# a zero gradient: momentum, shrinkage, moments that are still warm. Each epsilon is one that float16
-# has; test_invariants.py has the rules with these numbers in NumPy.
+# a zero gradient: momentum, shrinkage, moments that are still warm. Float16 has each
+# epsilon; test_invariants.py has the rules with these numbers in NumPy.
 OPTIMIZERS = {
     "adadelta": lambda: tf.train.AdadeltaOptimizer(0.5, rho=0.7, epsilon=1e-2),
     "adagrad": lambda: tf.train.AdagradOptimizer(0.1),
