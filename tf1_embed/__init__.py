@@ -27,6 +27,7 @@
     audit                         what in a graph can move a frozen row
     audit_metagraph               the same of a saved graph
 
+    CheckpointDamaged             what all that reads checkpoints may raise
     inspect_checkpoint            lists the variables of a checkpoint
     grow_checkpoint               gives tables more rows, and their slots
     merge_checkpoint              makes one variable of two, under the old name
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
     from tf1_embed.checkpoint.delta import extract_delta as extract_delta
     from tf1_embed.checkpoint.delta import read_delta as read_delta
     from tf1_embed.checkpoint.delta import revert_delta as revert_delta
+    from tf1_embed.checkpoint.files.find import CheckpointDamaged as CheckpointDamaged
     from tf1_embed.checkpoint.grow import grow_checkpoint as grow_checkpoint
     from tf1_embed.checkpoint.inspect import inspect_checkpoint as inspect_checkpoint
     from tf1_embed.checkpoint.merge import merge_checkpoint as merge_checkpoint
