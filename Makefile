@@ -88,9 +88,10 @@ docs: .venv/docs/ready  ## Build the documentation into site/; a warning is an e
 notebooks: .venv/tf2/ready  ## Run the notebooks, and store in them what they print and draw
 	$(TF2) notebooks/execute.py
 
-lint: .venv/tf2/ready  ## Check the code's style
+lint: .venv/tf2/ready  ## Check the code's style and its types
 	$(TF2) -m ruff check
 	$(TF2) -m ruff format --check
+	$(TF2) -m mypy
 
 format: .venv/tf2/ready  ## Bring the code into that style
 	$(TF2) -m ruff check --fix
@@ -104,7 +105,7 @@ wheel: .venv/tf2/ready  ## Build the wheel and the source archive into dist/
 	$(TF2) -m build --quiet --no-isolation
 
 clean:  ## Remove the environments, the builds and the caches; runs/ stays
-	rm -rf .venv build dist site jupyter_execute docs/notebooks *.egg-info .hypothesis .pytest_cache .ruff_cache
+	rm -rf .venv build dist site jupyter_execute docs/notebooks *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 NO_PYTHON := Needs Python 3.10 to 3.13, make docs 3.11 to 3.13: none was found, on the PATH or in pyenv.

@@ -27,6 +27,7 @@ setup(
     author="The tf1_embed authors",
     license="Apache-2.0",
     packages=find_packages(include=["tf1_embed", "tf1_embed.*"]),
+    package_data={"tf1_embed": ["py.typed"]},
     python_requires=">=3.7",
     install_requires=["numpy"],
     extras_require={
@@ -35,7 +36,7 @@ setup(
         "cli": ["tqdm"],
         "notebooks": NOTEBOOKS,
         "test": TEST,
-        "dev": TEST + ["build", "ruff"],
+        "dev": TEST + ["build", "mypy", "ruff", "types-tensorflow"],
     },
     entry_points={"console_scripts": ["tf1-embed = tf1_embed.cli:main"]},
     keywords="tensorflow embedding fine-tuning frozen rows checkpoint vocabulary",

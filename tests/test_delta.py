@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import tf1_embed
 from support.tables import (
     DTYPES,
+    assert_same,
     counting_rows,
     flip_byte,
     load_checkpoint,
@@ -80,15 +81,6 @@ def deltas(made_once, tmp_path):
     shutil.copytree(str(made_once), str(tmp_path / "all"))
     models = [str(tmp_path / "all" / f"of{num_rows}" / "m") for num_rows in (16, 18, 19, 23)]
     return models, [str(tmp_path / "all" / f"delta{number}") for number in range(3)]
-
-
-def assert_same(got, expected):
-    """Asserts that two dicts have the same arrays, bit for bit."""
-    assert set(got) == set(expected)
-    for name, value in expected.items():
-        value, other = np.asarray(value), np.asarray(got[name])
-        assert (other.shape, other.dtype) == (value.shape, value.dtype), name
-        assert other.tobytes() == value.tobytes(), name
 
 
 def files_of(folder):

@@ -4,13 +4,14 @@ import tensorflow.compat.v1 as tf
 
 import tf1_embed
 from support.models import Model, split_axis
-from support.optimizers import AdamWeightDecay
+from support.optimizers import OPTIMIZERS, AdamWeightDecay
 from support.tables import (
     DTYPES,
-    OPTIMIZERS,
+    assert_same,
     bits,
     counting_rows,
     flip_byte,
+    in_partitions,
     load_checkpoint,
     numpy_dtype,
     save_checkpoint,
@@ -27,23 +28,6 @@ from tf1_embed.vocabulary import append_map, id_map
 
 ALSO = ["bias", "projection:1"]
 BATCHES = [[0, 1, 1, 10], [5, 10], [3]]
-
-
-def assert_same(got, expected):
-    """Asserts that two arrays are the same bit for bit."""
-    got, expected = np.asarray(got), np.asarray(expected)
-    assert (got.shape, got.dtype) == (expected.shape, expected.dtype)
-    if expected.dtype == object:
-        assert got.tolist() == expected.tolist()
-    else:
-        assert got.tobytes() == expected.tobytes()
-
-
-def in_partitions(table, count, strategy):
-    """Returns the rows of a table in the order in which its partitions are stored."""
-    if strategy == "mod":
-        return np.concatenate([table[part::count] for part in range(count)])
-    return table
 
 
 def by_id(rows, count, strategy):

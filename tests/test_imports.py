@@ -34,6 +34,7 @@ ROOMS = {
         "philox",
         "raw_ops",
         "rows",
+        "types",
         "version",
     ],
 }
@@ -50,10 +51,14 @@ WITHOUT_TENSORFLOW_EITHER = [
     "partitions",
     "philox",
     "rows",
+    "types",
 ]
 
-# May use private names of TensorFlow, for versions in which they are not public yet.
+# The one file that may use private names of TensorFlow; it says why.
 PRIVATE_NAMES = {"raw_ops"}
+
+# Python's own for named tuples, which have no others.
+OF_NAMED_TUPLES = {"_asdict", "_fields", "_make", "_replace"}
 
 
 def name_of(path):
@@ -77,9 +82,24 @@ def room_of(module):
     return None
 
 
+def tree_of(module):
+    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
+
+
+def walk(node):
+    """Yields a node and those in it, but for what type checkers alone see: it never runs."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and getattr(child.test, "id", None) == "TYPE_CHECKING":
+            for each in child.orelse:
+                yield from walk(each)
+        else:
+            yield from walk(child)
+
+
 def imports_of(module):
-    """Yields each name that a module imports, in full, wherever in the file it does so."""
-    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+    """Yields each name that a module imports when it runs, in full, wherever in the file."""
+    for node in walk(tree_of(module)):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name
@@ -147,6 +167,47 @@ def test_imports_are_found_where_they_are_known_to_be():
 def test_only_public_names_of_tensorflow_are_imported(module):
     of_tensorflow = {name for name in imports_of(module) if name.split(".")[0] == "tensorflow"}
     assert of_tensorflow <= {"tensorflow.compat.v1"}
+
+
+def private_names(tree):
+    """Yields each private name that is read of an object, by a dot, `getattr` or `hasattr`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            name, owner = node.attr, node.value
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("getattr", "hasattr"):
+            name, owner = getattr(node.args[1], "value", getattr(node.args[1], "s", "")), None
+        else:
+            continue
+        is_private = str(name).startswith("_") and not str(name).endswith("__")
+        if is_private and getattr(owner, "id", None) not in ("self", "cls"):
+            yield name
+
+
+def own_names(tree):
+    """Returns the names that a module defines, or has of `self`: those of its own objects."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") in ("self", "cls"):
+            names.add(node.attr)
+    return names
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - PRIVATE_NAMES))
+def test_only_public_names_of_others_objects_are_used(module):
+    tree = tree_of(module)
+    foreign = set(private_names(tree)) - own_names(tree) - OF_NAMED_TUPLES
+    assert not foreign, f"put what has no public name in TensorFlow into {PRIVATE_NAMES}"
+
+
+def test_private_names_are_found_where_they_are_known_to_be():
+    assert set(private_names(tree_of("raw_ops"))) == {"_get_control_flow_context"}
+    tree = ast.parse(
+        "a._b; self._c; cls._d; a._d; a.__doc__; getattr(a, '_e', 0); hasattr(a, '_f')"
+    )
+    assert set(private_names(tree)) == {"_b", "_d", "_e", "_f"}
+    assert set(private_names(tree)) - own_names(tree) == {"_b", "_e", "_f"}
 
 
 def test_what_needs_no_tensorflow_does_not_import_it():

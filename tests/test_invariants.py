@@ -7,14 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tf1_embed
-from support.tables import (
-    OPTIMIZERS,
-    bits,
-    counting_rows,
-    numpy_dtype,
-    save_checkpoint,
-    special_rows,
-)
+from support.optimizers import OPTIMIZERS
+from support.tables import bits, counting_rows, numpy_dtype, save_checkpoint, special_rows
 from tf1_embed.graph import train_ops
 
 # Of 14 old rows and 4 new ones: duplicates, mixed, all old, all new, none, one new row alone.

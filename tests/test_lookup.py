@@ -8,7 +8,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import tf1_embed
-from support.tables import DTYPES, OPTIMIZERS, bits, counting_rows, special_rows
+from support.optimizers import OPTIMIZERS
+from support.tables import DTYPES, bits, counting_rows, special_rows
 from tf1_embed import Rows, initializers
 
 STRATEGIES = ["partition", "cond", "concat"]

@@ -6,9 +6,10 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import tf1_embed
+from support.optimizers import OPTIMIZERS
 from support.tables import (
     DTYPES,
-    OPTIMIZERS,
+    assert_same,
     bits,
     counting_rows,
     flip_byte,
@@ -48,16 +49,6 @@ def files_of(folder):
         else "folder"
         for path in folder.rglob("*")
     }
-
-
-def assert_same(got, expected):
-    got, expected = np.asarray(got), np.asarray(expected)
-    assert got.shape == expected.shape
-    if expected.dtype == object:
-        assert got.tolist() == expected.tolist()
-    else:
-        assert got.dtype == expected.dtype
-        assert got.tobytes() == expected.tobytes()
 
 
 def merge_values(tmp_path, values, tables=("e",), **kwargs):

@@ -14,7 +14,7 @@ from support.optimizers import (
     AdamWeightDecay,
     apply_gradients,
 )
-from support.tables import bits, counting_rows, special_rows
+from support.tables import assert_same, bits, counting_rows, special_rows
 from tf1_embed import Rows, TrainableRowsOptimizer
 
 OPTIMIZERS = {**TRAIN, **CUSTOM, **KERAS}
@@ -258,10 +258,6 @@ def assert_frozen(value, rows=SUFFIX, before=None):
     np.testing.assert_array_equal(bits(value[frozen]), bits(before[frozen]))
 
 
-def assert_same_bits(actual, expected):
-    np.testing.assert_array_equal(bits(actual), bits(expected))
-
-
 @pytest.fixture(params=["rows", "full"])
 def slots(request):
     return request.param
@@ -408,7 +404,7 @@ def test_gradients_may_be_applied_twice(session, variables, slots):
     for i in (0, 1, 1, 0):
         session.run([train_ops[i], small_train_ops[i]])
     assert_frozen(session.run(table))
-    assert_same_bits(session.run(table)[14:], session.run(small))
+    assert_same(session.run(table)[14:], session.run(small))
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -442,7 +438,7 @@ def test_untouched_gradients_with_duplicates_give_the_bits_of_a_table_of_their_o
     assert session.run(pairs[0][0].indices).tolist() == [15, 17]
     for _ in range(3):
         session.run([train_op, own])
-    assert_same_bits(session.run(table)[14:], session.run(small))
+    assert_same(session.run(table)[14:], session.run(small))
 
 
 def test_gradients_are_those_of_compute_gradients_in_the_order_of_the_variables(session, variables):
@@ -510,7 +506,7 @@ def test_other_dtypes(session, variables, slots, make_optimizer, dtype):
         session.run([train_op, small_train_op])
     value = session.run(table)
     assert_frozen(value)
-    assert_same_bits(value[14:], session.run(small))
+    assert_same(value[14:], session.run(small))
     assert (value[15] < 15).all()
 
 
@@ -526,7 +522,7 @@ def test_empty_batches_and_int64_ids(session, variables, slots):
     for batch, small_batch in (([15, 2], [1]), ([], []), ([3], []), ([17, 17], [3, 3])):
         session.run([train_op, small_train_op], {ids: batch, positions: small_batch})
         assert_frozen(session.run(table))
-        assert_same_bits(session.run(table)[14:], session.run(small))
+        assert_same(session.run(table)[14:], session.run(small))
 
 
 # Slots.
@@ -658,7 +654,7 @@ def test_tables_of_rank_1(session, variables, slots, optimizer, form):
     for _ in range(3):
         session.run([train_op, small_train_op])
     assert_frozen(session.run(bias), SUFFIX, value)
-    assert_same_bits(session.run(bias)[14:], session.run(small))
+    assert_same(session.run(bias)[14:], session.run(small))
     assert session.run(bias)[15] != 15
 
 
@@ -682,8 +678,8 @@ def test_tables_with_their_rows_on_axis_1(session, variables, slots, optimizer, 
         session.run([train_op, small_train_op])
     actual = session.run(table)
     frozen = (~rows).ids()
-    assert_same_bits(actual[:, frozen], value[:, frozen])
-    assert_same_bits(actual[:, rows.ids()], session.run(small))
+    assert_same(actual[:, frozen], value[:, frozen])
+    assert_same(actual[:, rows.ids()], session.run(small))
     assert (actual[:, rows.ids()] != value[:, rows.ids()]).all()
 
 
@@ -718,8 +714,8 @@ def test_tables_of_rank_3_train_rows_on_any_axis(session, variables, slots, opti
     for _ in range(3):
         session.run([train_op, small_train_op])
     actual = session.run(table)
-    assert_same_bits(actual[frozen], value[frozen])
-    assert_same_bits(np.take(actual, [1, 3], axis), session.run(small))
+    assert_same(actual[frozen], value[frozen])
+    assert_same(np.take(actual, [1, 3], axis), session.run(small))
     assert (np.take(actual, [1, 3], axis) != np.take(value, [1, 3], axis)).all()
 
 
@@ -1068,7 +1064,7 @@ def test_optimizer_for_several_tasks_leaves_rows_alone_without_a_gradient(
     for batch, small_batch in (([15, 0], [1]), ([0, 3], []), ([15], [1])):
         session.run([train_op, small_train_op], {ids: batch, positions: small_batch})
         assert_frozen(session.run(table))
-        assert_same_bits(session.run(table)[14:], session.run(small))
+        assert_same(session.run(table)[14:], session.run(small))
     assert (session.run(table)[15] != 15).all()
 
 
@@ -1274,7 +1270,7 @@ def test_loss_that_does_not_touch_a_table_trains_the_rest(
     optimizer.check_train_op(optimizer.minimize(lookup_loss(table, [15, 0])))
     initialize(session)
     session.run([train_op, only_other])
-    assert_same_bits(session.run(table), special_value())
+    assert_same(session.run(table), special_value())
     assert (session.run(other) < counting_rows(3)).all()
 
 

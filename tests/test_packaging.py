@@ -63,6 +63,10 @@ def test_wheel_holds_every_file_of_the_package_and_nothing_else(wheel):
     assert in_wheel == in_package
 
 
+def test_wheel_says_that_the_package_is_typed(wheel):
+    assert "tf1_embed/py.typed" in wheel.namelist()
+
+
 def test_wheel_states_name_version_and_licence(wheel):
     metadata = email.message_from_string(read_from_wheel(wheel, "METADATA"))
     assert metadata["Name"] == "tf1-embed"
@@ -75,7 +79,7 @@ def test_wheel_requires_numpy_alone_and_tensorflow_only_as_an_extra(wheel):
     metadata = email.message_from_string(read_from_wheel(wheel, "METADATA"))
     requirements = metadata.get_all("Requires-Dist")
     assert [line for line in requirements if "extra ==" not in line] == ["numpy"]
-    with_tensorflow = [line for line in requirements if "tensorflow" in line]
+    with_tensorflow = [line for line in requirements if line.startswith("tensorflow")]
     assert len(with_tensorflow) == 1
     assert with_tensorflow[0].replace('"', "'").endswith("extra == 'tf'")
 

@@ -8,7 +8,8 @@ import tensorflow.compat.v1 as tf
 from test_lookup import CONTROL_FLOWS, dense
 
 import tf1_embed
-from support.tables import DTYPES, OPTIMIZERS, bits, counting_rows, save_checkpoint, special_rows
+from support.optimizers import OPTIMIZERS
+from support.tables import DTYPES, bits, counting_rows, in_partitions, save_checkpoint, special_rows
 from tf1_embed import Rows, initializers
 from tf1_embed.graph import train_ops
 from tf1_embed.graph.variables import partitions_of
@@ -55,11 +56,6 @@ def start(session):
     session.run(tf.global_variables_initializer())
 
 
-def in_partitions(rows, strategy, count=2):
-    """Returns the rows in the order in which partitions hold them, one after another."""
-    return rows[Partitions.even(len(rows), count, strategy).ids(0, len(rows))]
-
-
 def gradients(loss, table):
     return tf.gradients(loss, partitions_of(table.trainable))
 
@@ -95,9 +91,11 @@ def test_both_variables_have_partitions(variables, session, strategy):
     start(session)
     whole = counting_rows(NUM_ROWS)
     frozen, trainable = session.run([list(table.frozen), list(table.trainable)])
-    np.testing.assert_array_equal(np.concatenate(frozen), in_partitions(whole[:NUM_OLD], strategy))
     np.testing.assert_array_equal(
-        np.concatenate(trainable), in_partitions(whole[NUM_OLD:], strategy)
+        np.concatenate(frozen), in_partitions(whole[:NUM_OLD], 2, strategy)
+    )
+    np.testing.assert_array_equal(
+        np.concatenate(trainable), in_partitions(whole[NUM_OLD:], 2, strategy)
     )
 
 
@@ -189,7 +187,7 @@ def test_old_rows_keep_their_bits_from_every_source(tmp_path, variables, session
     elif kind == "whole":
         source = {"checkpoint": save_checkpoint(tmp_path / "old", {"embedding": rows})}
     else:
-        stored = {"embedding": in_partitions(rows, strategy, 4)}
+        stored = {"embedding": in_partitions(rows, 4, strategy)}
         source = {"checkpoint": save_checkpoint(tmp_path / "old", stored, 4)}
     copies = initializers.copy_of([13, 0, 6])
     partitioner = tf.fixed_size_partitioner(4)
@@ -199,12 +197,12 @@ def test_old_rows_keep_their_bits_from_every_source(tmp_path, variables, session
     got, frozen = session.run([vectors, list(table.frozen)])
     expected = np.concatenate([rows, rows[[13, 0, 6]]])
     assert bits(got).tobytes() == bits(expected).tobytes()
-    in_order = in_partitions(rows, strategy, 4)
+    in_order = in_partitions(rows, 4, strategy)
     assert bits(np.concatenate(frozen)).tobytes() == bits(in_order).tobytes()
 
 
 def test_each_partition_reads_its_own_slice(tmp_path, variables):
-    rows = {"embedding": in_partitions(counting_rows(NUM_OLD), "mod")}
+    rows = {"embedding": in_partitions(counting_rows(NUM_OLD), 2, "mod")}
     make_table(checkpoint=save_checkpoint(tmp_path / "old", rows, 2))
     reads = [op for op in tf.get_default_graph().get_operations() if op.type == "RestoreV2"]
     slices = [tf.make_ndarray(op.inputs[2].op.get_attr("value")).tolist() for op in reads]
@@ -241,7 +239,7 @@ def test_other_partitions_than_the_checkpoints_are_read_by_div(tmp_path, variabl
 
 @pytest.mark.parametrize("count", [None, 3])
 def test_other_partitions_than_the_checkpoints_are_refused_by_mod(tmp_path, variables, count):
-    rows = {"embedding": in_partitions(counting_rows(NUM_OLD), "mod")}
+    rows = {"embedding": in_partitions(counting_rows(NUM_OLD), 2, "mod")}
     with pytest.raises(
         ValueError, match=r"in 2 partitions.*fixed_size_partitioner\(2\).*partition_strategy=\"div"
     ):

@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 import tf1_embed
 from support.tables import (
     DTYPES,
-    bits,
+    assert_same,
     counting_rows,
     flip_byte,
     load_checkpoint,
@@ -29,11 +29,6 @@ def read_frozen(**kwargs):
         return session.run(table.frozen)
 
 
-def assert_same_bits(got, expected):
-    assert (got.shape, got.dtype) == (expected.shape, expected.dtype)
-    assert bits(got).tobytes() == bits(expected).tobytes()
-
-
 @pytest.fixture
 def checkpoint(tmp_path):
     """The prefix of a checkpoint whose `embedding` of 20 rows holds i in row i."""
@@ -45,19 +40,19 @@ def checkpoint(tmp_path):
 
 
 def test_checkpoint_is_named_by_its_prefix(checkpoint):
-    assert_same_bits(read_frozen(checkpoint=checkpoint), counting_rows(20))
+    assert_same(read_frozen(checkpoint=checkpoint), counting_rows(20))
 
 
 def test_folder_stands_for_its_latest_checkpoint(checkpoint, tmp_path):
     save_checkpoint(tmp_path / "model.ckpt-8", {"embedding": counting_rows(4, start=100)})
-    assert_same_bits(read_frozen(checkpoint=str(tmp_path)), counting_rows(4, start=100))
-    assert_same_bits(read_frozen(checkpoint=checkpoint), counting_rows(20))
+    assert_same(read_frozen(checkpoint=str(tmp_path)), counting_rows(4, start=100))
+    assert_same(read_frozen(checkpoint=checkpoint), counting_rows(20))
 
 
 def test_paths_may_be_path_objects(checkpoint, tmp_path):
     np.save(str(tmp_path / "rows.npy"), counting_rows(5))
-    assert_same_bits(read_frozen(checkpoint=tmp_path / "model.ckpt-7"), counting_rows(20))
-    assert_same_bits(read_frozen(old_rows=tmp_path / "rows.npy"), counting_rows(5))
+    assert_same(read_frozen(checkpoint=tmp_path / "model.ckpt-7"), counting_rows(20))
+    assert_same(read_frozen(old_rows=tmp_path / "rows.npy"), counting_rows(5))
 
 
 @pytest.mark.parametrize("name", ["run*?", "with space", "ünï", "a.b-c"])
@@ -66,7 +61,7 @@ def test_checkpoint_prefix_is_a_name_and_no_pattern(tmp_path, name):
     folder.mkdir()
     for suffix, start in (("", 0), ("0", 50)):
         save_checkpoint(folder / (name + suffix), {"embedding": counting_rows(6, start=start)})
-    assert_same_bits(read_frozen(checkpoint=folder / name), counting_rows(6))
+    assert_same(read_frozen(checkpoint=folder / name), counting_rows(6))
 
 
 @pytest.mark.parametrize("name", ["embedding", "embedding/.ATTRIBUTES/VARIABLE_VALUE"])
@@ -78,7 +73,7 @@ def test_object_based_checkpoint_of_tensorflow_2_is_read(tmp_path, name):
         prefix = saved.save(str(tmp_path / "object"), session=session)
     assert "embedding/.ATTRIBUTES/VARIABLE_VALUE" in load_checkpoint(prefix)
     got = read_frozen(checkpoint=prefix, checkpoint_name=name)
-    assert_same_bits(got, counting_rows(9))
+    assert_same(got, counting_rows(9))
 
 
 @pytest.mark.parametrize("partitions", [2, 3])
@@ -86,7 +81,7 @@ def test_partitioned_variable_is_read_as_one_table(tmp_path, partitions):
     # 11 rows do not divide evenly.
     save_checkpoint(tmp_path / "parts", {"embedding": counting_rows(11)}, partitions)
     got = read_frozen(checkpoint=tmp_path / "parts", partition_strategy="div")
-    assert_same_bits(got, counting_rows(11))
+    assert_same(got, counting_rows(11))
 
 
 def test_scope_is_part_of_the_name_in_the_checkpoint(tmp_path, graph, session):
@@ -96,20 +91,20 @@ def test_scope_is_part_of_the_name_in_the_checkpoint(tmp_path, graph, session):
         other = tf1_embed.get_grown_table("f", 1, checkpoint=tmp_path / "m", checkpoint_name="e")
     session.run(tf.global_variables_initializer())
     assert (table.name, other.name) == ("a/b/e", "a/b/f")
-    assert_same_bits(session.run(table.frozen), counting_rows(3))
-    assert_same_bits(session.run(other.frozen), counting_rows(4))
+    assert_same(session.run(table.frozen), counting_rows(3))
+    assert_same(session.run(other.frozen), counting_rows(4))
 
 
 def test_npy_file_is_read_from_disk(tmp_path):
     np.save(str(tmp_path / "rows.npy"), counting_rows(20))
-    assert_same_bits(read_frozen(old_rows=str(tmp_path / "rows.npy")), counting_rows(20))
+    assert_same(read_frozen(old_rows=str(tmp_path / "rows.npy")), counting_rows(20))
 
 
 def test_memory_map_is_read(tmp_path):
     rows = np.memmap(str(tmp_path / "raw"), np.float32, "w+", offset=12, shape=(20, 2))
     rows[:] = counting_rows(20)
-    assert_same_bits(read_frozen(old_rows=rows), counting_rows(20))
-    assert_same_bits(read_frozen(old_rows=rows[5:]), counting_rows(15, start=5))
+    assert_same(read_frozen(old_rows=rows), counting_rows(20))
+    assert_same(read_frozen(old_rows=rows[5:]), counting_rows(15, start=5))
 
 
 @pytest.mark.parametrize(
@@ -124,12 +119,12 @@ def test_memory_map_is_read(tmp_path):
 )
 def test_order_of_an_array_in_memory_does_not_matter(arrange, tmp_path):
     rows = np.arange(40, dtype=np.float32).reshape(20, 2)
-    assert_same_bits(read_frozen(old_rows=arrange(rows)), rows)
+    assert_same(read_frozen(old_rows=arrange(rows)), rows)
 
 
 def test_big_endian_npy_file_is_read(tmp_path):
     np.save(str(tmp_path / "rows.npy"), special_rows().astype(">f4", copy=True))
-    assert_same_bits(read_frozen(old_rows=tmp_path / "rows.npy"), special_rows())
+    assert_same(read_frozen(old_rows=tmp_path / "rows.npy"), special_rows())
 
 
 @pytest.mark.parametrize("num_rows", [1, 255, 256, 257, 600])
@@ -141,7 +136,7 @@ def test_chunks_put_together_are_the_array(tmp_path, monkeypatch, num_rows, chun
     rows = counting_rows(num_rows)
     np.save(str(tmp_path / "rows.npy"), rows)
     got = read_frozen(old_rows=tmp_path / "rows.npy" if from_file else rows)
-    assert_same_bits(got, rows)
+    assert_same(got, rows)
 
 
 @pytest.mark.parametrize("is_initialized", [False, True])
@@ -154,18 +149,18 @@ def test_variable_gives_its_value_or_else_its_initial_value(variables, session, 
         session.run(variable.assign_add(tf.ones([6, 2])))
         expected = counting_rows(6, start=1)
     session.run(table.frozen.initializer)
-    assert_same_bits(session.run(table.frozen), expected)
+    assert_same(session.run(table.frozen), expected)
     # What becomes of the source does not touch the table.
     session.run(variable.initializer)
     session.run(variable.assign_add(tf.ones([6, 2])))
-    assert_same_bits(session.run(table.frozen), expected)
+    assert_same(session.run(table.frozen), expected)
 
 
 def test_variable_serves_when_all_variables_are_initialized_at_once(variables, session):
     variable = tf.get_variable("source", initializer=counting_rows(6))
     table = tf1_embed.get_grown_table("embedding", 1, old_rows=variable)
     session.run(tf.global_variables_initializer())
-    assert_same_bits(session.run(table.frozen), counting_rows(6))
+    assert_same(session.run(table.frozen), counting_rows(6))
 
 
 @pytest.mark.parametrize("make_array", [np.array, np.asfortranarray], ids=["c", "fortran"])
@@ -177,10 +172,10 @@ def test_array_changed_after_initialisation_does_not_move_the_variable(
     session.run(tf.global_variables_initializer())
     expected = rows.copy()
     rows[:] = -1
-    assert_same_bits(session.run(table.frozen), expected)
+    assert_same(session.run(table.frozen), expected)
     # Initialised again, the array is read again.
     session.run(table.frozen.initializer)
-    assert_same_bits(session.run(table.frozen), np.ascontiguousarray(rows))
+    assert_same(session.run(table.frozen), np.ascontiguousarray(rows))
 
 
 def test_npy_file_rewritten_after_initialisation_does_not_move_the_variable(
@@ -191,7 +186,7 @@ def test_npy_file_rewritten_after_initialisation_does_not_move_the_variable(
     table = tf1_embed.get_grown_table("embedding", 1, old_rows=path)
     session.run(tf.global_variables_initializer())
     np.save(path, counting_rows(20, start=100))
-    assert_same_bits(session.run(table.frozen), counting_rows(20))
+    assert_same(session.run(table.frozen), counting_rows(20))
 
 
 # What must not happen to them on the way.
@@ -228,8 +223,8 @@ def test_special_bits_come_through_every_source(variables, session, tmp_path, ki
     table = tf1_embed.get_grown_table("embedding", 1, **write_source(kind, rows, tmp_path))
     session.run(tf.global_variables_initializer())
     assert table.dtype == dtype
-    assert_same_bits(session.run(table.frozen), rows)
-    assert_same_bits(session.run(table.read())[:-1], rows)
+    assert_same(session.run(table.frozen), rows)
+    assert_same(session.run(table.read())[:-1], rows)
 
 
 @pytest.mark.parametrize("kind, dtype", EVERY_SOURCE_AND_DTYPE)
@@ -238,7 +233,7 @@ def test_table_of_rank_1_comes_through_every_source(variables, session, tmp_path
     table = tf1_embed.get_grown_table("embedding", 1, **write_source(kind, rows, tmp_path))
     session.run(tf.global_variables_initializer())
     assert table.shape == (15,)
-    assert_same_bits(session.run(table.frozen), rows)
+    assert_same(session.run(table.frozen), rows)
 
 
 @pytest.mark.parametrize("kind", ["array", "npy", "checkpoint"])
@@ -425,5 +420,5 @@ def test_checkpoint_can_move_once_the_variables_have_values(checkpoint, tmp_path
     for file in os.listdir(str(tmp_path)):
         (tmp_path / file).unlink()
     shutil.rmtree(str(tmp_path))
-    assert_same_bits(session.run(table.frozen), counting_rows(20))
+    assert_same(session.run(table.frozen), counting_rows(20))
     assert numpy_dtype(table.dtype) == np.float32

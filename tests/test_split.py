@@ -4,9 +4,10 @@ import tensorflow.compat.v1 as tf
 
 import tf1_embed
 from support.models import Model
+from support.optimizers import OPTIMIZERS
 from support.tables import (
     DTYPES,
-    OPTIMIZERS,
+    assert_same,
     counting_rows,
     flip_byte,
     load_checkpoint,
@@ -21,18 +22,6 @@ from tf1_embed.checkpoint.merge import merge_checkpoint
 from tf1_embed.checkpoint.split import split_checkpoint
 
 CHOSEN = Rows.of([0, 3, 4, 13], size=14)
-
-
-def assert_same(got, expected):
-    """Asserts that two arrays, or two checkpoints of the same names, are the same bit for bit."""
-    if isinstance(expected, dict):
-        assert set(got) == set(expected)
-        for name in expected:
-            assert_same(got[name], expected[name])
-        return
-    got, expected = np.asarray(got), np.asarray(expected)
-    assert (got.shape, got.dtype) == (expected.shape, expected.dtype)
-    assert got.tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -6,9 +6,9 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import tf1_embed
+from support.optimizers import OPTIMIZERS
 from support.tables import (
     DTYPES,
-    OPTIMIZERS,
     bits,
     counting_rows,
     load_checkpoint,

@@ -2,19 +2,20 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from support.tables import DTYPES, bits, counting_rows, flip_byte, save_checkpoint, special_rows
+from support.tables import (
+    DTYPES,
+    bits,
+    counting_rows,
+    flip_byte,
+    in_partitions,
+    save_checkpoint,
+    special_rows,
+)
 from tf1_embed import rows as chunks
 from tf1_embed.checkpoint.files.find import CheckpointDamaged
 from tf1_embed.checkpoint.grow import grow_checkpoint
 from tf1_embed.checkpoint.verify import Comparison, verify_checkpoint
 from tf1_embed.vocabulary import id_map
-
-
-def in_partitions(table, count, strategy):
-    """Returns the rows of a table in the order in which its partitions are stored."""
-    if strategy == "mod":
-        return np.concatenate([table[part::count] for part in range(count)])
-    return table
 
 
 def compare(tmp_path, old, new, **kwargs):

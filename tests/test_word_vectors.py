@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.tables import bits, special_rows
+from support.tables import assert_same, special_rows
 from tf1_embed.vocabulary.tokens import MAX_TOKEN_BYTES
 from tf1_embed.word_vectors import FORMATS, open_word_vectors, write_word_vectors
 from tf1_embed.word_vectors.header import MAX_DIM
@@ -51,11 +51,6 @@ def write(path, format, tokens, vectors, chunk_rows=2, **kwargs):
 def as_file(path, content):
     path.write_bytes(content)
     return path
-
-
-def assert_same(got, expected):
-    assert got.dtype == expected.dtype
-    np.testing.assert_array_equal(bits(got), bits(expected))
 
 
 # Round trips.

@@ -1,9 +1,52 @@
 """Train only the new rows of a trained embedding table, in TensorFlow graph mode.
 
+    get_grown_table               a trained table with new rows appended, of which only those train
+    get_row_split_table           a trained table of which only chosen rows train
+    GrownTable                    what the first returns: a frozen and a trainable variable
+    RowSplitTable                 what the second returns: likewise
+    Rows                          which rows of a table
+    initializers                  values for new rows
+
+    embedding_lookup              vectors of ids, old and new ones mixed
+    embedding_lookup_sparse       vectors of sparse ids, combined
+    safe_embedding_lookup_sparse  the same, with a vector for no ids
+    matmul                        logits over all rows
+
+    TrainableRowsOptimizer        any optimizer on chosen rows of ordinary variables
+    freeze_rows                   gradients without those of frozen rows
+    project_rows                  a projection of chosen rows
+
+    FrozenRowsHook                checks frozen rows, bit for bit, while a model trains
+    FrozenRowsChecker             checks them in any session, again and again
+    check_frozen_rows             checks them once
+    FrozenRowsChanged             what these raise
+    summaries                     how new rows train, for TensorBoard
+    fingerprint                   the SHA-256 of rows
+    fingerprint_checkpoint        the same of rows in a checkpoint
+    read_certificates             the certificates beside a checkpoint
+    audit                         what in a graph can move a frozen row
+    audit_metagraph               the same of a saved graph
+
+    CheckpointDamaged             what all that reads checkpoints may raise
+    inspect_checkpoint            lists the variables of a checkpoint
+    grow_checkpoint               gives tables more rows, and their slots
+    merge_checkpoint              makes one variable of two, under the old name
+    split_checkpoint              makes two variables of one
+    verify_checkpoint             compares every old row, bit for bit
+    extract_delta                 writes the new rows to small files of their own
+    apply_delta                   appends them to a base checkpoint
+    revert_delta                  takes them off again
+    read_delta                    reads them
+    import_vectors                makes a checkpoint of a file of word vectors
+    export_vectors                writes a table to such a file
+
 The names are imported at their first use, so that `import tf1_embed` does not pay for TensorFlow.
 """
 
+from __future__ import annotations
+
 import importlib
+from typing import TYPE_CHECKING
 
 from tf1_embed.version import __version__
 
@@ -32,7 +75,6 @@ _MODULE_OF_NAME = {
     "grow_checkpoint": "tf1_embed.checkpoint.grow",
     "grown_rows": "tf1_embed.certificates",
     "import_vectors": "tf1_embed.checkpoint.vectors",
-    "initializers": "tf1_embed.initializers",
     "inspect_checkpoint": "tf1_embed.checkpoint.inspect",
     "matmul": "tf1_embed.lookup",
     "merge_checkpoint": "tf1_embed.checkpoint.merge",
@@ -46,25 +88,67 @@ _MODULE_OF_NAME = {
     "verify_checkpoint": "tf1_embed.checkpoint.verify",
 }
 
-__all__ = ["__version__", *_MODULE_OF_NAME]
+# Public names that are modules themselves.
+_MODULES = ("initializers",)
 
+if TYPE_CHECKING:
+    # What editors and type checkers see. A `__getattr__` would tell them that every name is there,
+    # misspelt ones too, and an `__all__` that is computed says nothing to them.
+    from tf1_embed import initializers as initializers
+    from tf1_embed.auditing import audit as audit
+    from tf1_embed.auditing import audit_metagraph as audit_metagraph
+    from tf1_embed.certificates import read_certificates as read_certificates
+    from tf1_embed.checkpoint.delta import apply_delta as apply_delta
+    from tf1_embed.checkpoint.delta import extract_delta as extract_delta
+    from tf1_embed.checkpoint.delta import read_delta as read_delta
+    from tf1_embed.checkpoint.delta import revert_delta as revert_delta
+    from tf1_embed.checkpoint.files.find import CheckpointDamaged as CheckpointDamaged
+    from tf1_embed.checkpoint.grow import grow_checkpoint as grow_checkpoint
+    from tf1_embed.checkpoint.inspect import inspect_checkpoint as inspect_checkpoint
+    from tf1_embed.checkpoint.merge import merge_checkpoint as merge_checkpoint
+    from tf1_embed.checkpoint.split import split_checkpoint as split_checkpoint
+    from tf1_embed.checkpoint.vectors import export_vectors as export_vectors
+    from tf1_embed.checkpoint.vectors import import_vectors as import_vectors
+    from tf1_embed.checkpoint.verify import verify_checkpoint as verify_checkpoint
+    from tf1_embed.get_table import get_grown_table as get_grown_table
+    from tf1_embed.get_table import get_row_split_table as get_row_split_table
+    from tf1_embed.gradients import freeze_rows as freeze_rows
+    from tf1_embed.graph.row_ops import project_rows as project_rows
+    from tf1_embed.lookup import embedding_lookup as embedding_lookup
+    from tf1_embed.lookup import matmul as matmul
+    from tf1_embed.optimizer import TrainableRowsOptimizer as TrainableRowsOptimizer
+    from tf1_embed.proof.checker import FrozenRowsChecker as FrozenRowsChecker
+    from tf1_embed.proof.checker import FrozenRowsHook as FrozenRowsHook
+    from tf1_embed.proof.checker import check_frozen_rows as check_frozen_rows
+    from tf1_embed.proof.fingerprint import fingerprint as fingerprint
+    from tf1_embed.proof.fingerprint import fingerprint_checkpoint as fingerprint_checkpoint
+    from tf1_embed.proof.frozen_bits import FrozenRowsChanged as FrozenRowsChanged
+    from tf1_embed.proof.summaries import summaries as summaries
+    from tf1_embed.rows import Rows as Rows
+    from tf1_embed.sparse_lookup import embedding_lookup_sparse as embedding_lookup_sparse
+    from tf1_embed.sparse_lookup import safe_embedding_lookup_sparse as safe_embedding_lookup_sparse
+    from tf1_embed.table import GrownTable as GrownTable
+    from tf1_embed.table import RowSplitTable as RowSplitTable
 
-def __getattr__(name):
-    if name not in _MODULE_OF_NAME:
-        raise AttributeError(f"module 'tf1_embed' has no attribute {name!r}")
-    try:
-        module = importlib.import_module(_MODULE_OF_NAME[name])
-    except ImportError as error:
-        if not (error.name or "").startswith("tensorflow"):
-            raise
-        raise ImportError(
-            f"tf1_embed.{name} needs TensorFlow, which is not installed. Install the one that your "
-            f"code runs on, 1.13 or newer, for example: pip install tensorflow"
-        ) from error
-    value = getattr(module, name, module)
-    globals()[name] = value
-    return value
+else:
+    __all__ = ["__version__", *_MODULE_OF_NAME, *_MODULES]
 
+    def __getattr__(name):
+        if name not in __all__:
+            raise AttributeError(f"module 'tf1_embed' has no attribute {name!r}")
+        try:
+            if name in _MODULES:
+                return importlib.import_module(f"tf1_embed.{name}")
+            value = getattr(importlib.import_module(_MODULE_OF_NAME[name]), name)
+        except ImportError as error:
+            if not (error.name or "").startswith("tensorflow"):
+                raise
+            raise ImportError(
+                f"tf1_embed.{name} needs TensorFlow, which is not installed. Install the one that "
+                f"your code runs on, 1.13 or newer, for example: pip install tensorflow"
+            ) from error
+        globals()[name] = value
+        return value
 
-def __dir__():
-    return sorted(__all__)
+    def __dir__():
+        return sorted(__all__)

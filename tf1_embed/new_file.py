@@ -1,18 +1,26 @@
 """Files that appear whole or not at all."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import os
 import shutil
 import tempfile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import BinaryIO, Iterator
+
+    from tf1_embed.types import PathLike
 
 
 @contextlib.contextmanager
-def new_file(path, force=False):
+def new_file(path: PathLike, force: bool = False) -> Iterator[BinaryIO]:
     """Opens a file that takes its name when the context is left without an exception.
 
     Args:
-      path: string, on a local disk.
+      path: PathLikeing, on a local disk.
       force: bool, whether a file of that name is replaced.
 
     Yields:
@@ -40,7 +48,7 @@ def new_file(path, force=False):
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def check_absent(path, force=False):
+def check_absent(path: PathLike, force: bool = False) -> None:
     """Raises FileExistsError if there is a file at a path that is not to be replaced."""
     if os.path.exists(path) and not force:
         raise FileExistsError(
@@ -48,7 +56,7 @@ def check_absent(path, force=False):
         )
 
 
-def flush_to_disk(path):
+def flush_to_disk(path: PathLike) -> None:
     """Waits until a file, or the names in a folder, are on the disk."""
     is_folder = os.path.isdir(path)
     if is_folder and os.name == "nt":

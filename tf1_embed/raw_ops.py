@@ -1,4 +1,10 @@
-"""TensorFlow's operations that have no public name in 1.13, where `tf.raw_ops` does not exist."""
+"""What this library uses of TensorFlow that has no public name, and nothing else does.
+
+In 1.13 these are the operations of `tf.raw_ops`, which does not exist there; in every version, the
+way to ask whether a graph is in a loop or a branch.
+"""
+
+from __future__ import annotations
 
 import tensorflow.compat.v1 as tf
 
@@ -31,3 +37,12 @@ else:
     UpperBound = gen_array_ops.upper_bound
     VariableShape = gen_resource_variable_ops.variable_shape
     VariableV2 = gen_state_ops.variable_v2
+
+
+def in_loop_or_branch(graph: tf.Graph) -> bool:
+    """Tells whether what is added to a graph now gets into a loop or a branch of control flow v1.
+
+    Control flow v2, which builds bodies and branches in graphs of their own, is not seen here.
+    """
+    # The method is there from 1.0 to 2.21; no public one tells.
+    return graph._get_control_flow_context() is not None

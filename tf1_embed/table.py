@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 
@@ -10,6 +12,9 @@ from tf1_embed.graph import train_ops
 from tf1_embed.graph.graph_mode import check_graph_mode
 from tf1_embed.graph.variables import full_name, is_ref, partitions_of
 from tf1_embed.rows import Rows
+
+if TYPE_CHECKING:
+    from tf1_embed.types import Variable
 
 
 class SplitTable:
@@ -33,8 +38,8 @@ class SplitTable:
     """
 
     name: str
-    frozen: tf.Variable
-    trainable: tf.Variable
+    frozen: Variable
+    trainable: Variable
     partition_strategy: str | None
     trainable_rows: Rows
     num_frozen_rows: int
@@ -170,14 +175,18 @@ class SplitTable:
             )
         train_ops.check_precision(operations, partitions_of(self.frozen)[0])
 
-    def __getattr__(self, attribute):
-        # Only what is not there comes here. An optimizer that is given a table asks for `op`.
-        if attribute == "op":
-            raise AttributeError(
-                f"a {type(self).__name__} is two variables: in `var_list` give {self.name!r} as "
-                f"table.trainable"
-            )
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {attribute!r}")
+    # Type checkers would take it for a sign that every attribute is there, misspelt ones too.
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, attribute):
+            # Only what is not there comes here. An optimizer that is given a table asks for `op`.
+            if attribute == "op":
+                raise AttributeError(
+                    f"a {type(self).__name__} is two variables: in `var_list` give "
+                    f"{self.name!r} as table.trainable"
+                )
+            kind = type(self).__name__
+            raise AttributeError(f"{kind!r} object has no attribute {attribute!r}")
 
     def __getitem__(self, index):
         raise _no_tensor(self)

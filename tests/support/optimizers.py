@@ -77,6 +77,37 @@ TRAIN = {
     ),
 }
 
+# Every optimizer of tf.train, and the settings under which one would move a row for which it got
+# a zero gradient: momentum, shrinkage, moments that are still warm. Float16 has each
+# epsilon; test_invariants.py has the rules with these numbers in NumPy.
+OPTIMIZERS = {
+    "adadelta": lambda: tf.train.AdadeltaOptimizer(0.5, rho=0.7, epsilon=1e-2),
+    "adagrad": lambda: tf.train.AdagradOptimizer(0.1),
+    "adagrad_da": lambda: tf.train.AdagradDAOptimizer(
+        0.1,
+        tf.train.get_or_create_global_step(),
+        l1_regularization_strength=0.01,
+        l2_regularization_strength=0.01,
+    ),
+    "adam": lambda: tf.train.AdamOptimizer(0.05, epsilon=1e-3),
+    "ftrl": lambda: tf.train.FtrlOptimizer(
+        0.1, l1_regularization_strength=0.01, l2_shrinkage_regularization_strength=0.01
+    ),
+    "gradient_descent": lambda: tf.train.GradientDescentOptimizer(0.1),
+    "momentum": lambda: tf.train.MomentumOptimizer(0.05, 0.9),
+    "nesterov": lambda: tf.train.MomentumOptimizer(0.05, 0.9, use_nesterov=True),
+    "proximal_adagrad": lambda: tf.train.ProximalAdagradOptimizer(
+        0.1, l1_regularization_strength=0.01, l2_regularization_strength=0.01
+    ),
+    "proximal_gradient_descent": lambda: tf.train.ProximalGradientDescentOptimizer(
+        0.1, l1_regularization_strength=0.01, l2_regularization_strength=0.01
+    ),
+    "rmsprop": lambda: tf.train.RMSPropOptimizer(0.02, momentum=0.9, epsilon=1e-3),
+    "rmsprop_centered": lambda: tf.train.RMSPropOptimizer(
+        0.02, momentum=0.9, epsilon=1e-2, centered=True
+    ),
+}
+
 CUSTOM = {"adam_weight_decay": AdamWeightDecay}
 
 

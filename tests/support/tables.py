@@ -1,4 +1,4 @@
-"""Tables, checkpoints and optimizers that several tests use."""
+"""Tables and checkpoints that several tests use."""
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -6,36 +6,6 @@ import tensorflow.compat.v1 as tf
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
 
 _EXPONENT_BITS = {"float16": 5, "bfloat16": 8, "float32": 8, "float64": 11}
-
-# Every optimizer of tf.train, and the settings under which one would move a row for which it got
-# a zero gradient: momentum, shrinkage, moments that are still warm.
-OPTIMIZERS = {
-    "adadelta": lambda: tf.train.AdadeltaOptimizer(0.5, rho=0.7, epsilon=1e-2),
-    "adagrad": lambda: tf.train.AdagradOptimizer(0.1),
-    "adagrad_da": lambda: tf.train.AdagradDAOptimizer(
-        0.1,
-        tf.train.get_or_create_global_step(),
-        l1_regularization_strength=0.01,
-        l2_regularization_strength=0.01,
-    ),
-    "adam": lambda: tf.train.AdamOptimizer(0.05, epsilon=1e-3),
-    "ftrl": lambda: tf.train.FtrlOptimizer(
-        0.1, l1_regularization_strength=0.01, l2_shrinkage_regularization_strength=0.01
-    ),
-    "gradient_descent": lambda: tf.train.GradientDescentOptimizer(0.1),
-    "momentum": lambda: tf.train.MomentumOptimizer(0.05, 0.9),
-    "nesterov": lambda: tf.train.MomentumOptimizer(0.05, 0.9, use_nesterov=True),
-    "proximal_adagrad": lambda: tf.train.ProximalAdagradOptimizer(
-        0.1, l1_regularization_strength=0.01, l2_regularization_strength=0.01
-    ),
-    "proximal_gradient_descent": lambda: tf.train.ProximalGradientDescentOptimizer(
-        0.1, l1_regularization_strength=0.01, l2_regularization_strength=0.01
-    ),
-    "rmsprop": lambda: tf.train.RMSPropOptimizer(0.02, momentum=0.9, epsilon=1e-3),
-    "rmsprop_centered": lambda: tf.train.RMSPropOptimizer(
-        0.02, momentum=0.9, epsilon=1e-2, centered=True
-    ),
-}
 
 
 def numpy_dtype(dtype):
@@ -55,6 +25,28 @@ def bits(values):
     """Returns the bits of floats as unsigned ints, for which NaN equals itself and -0 is not 0."""
     values = np.ascontiguousarray(values)
     return values.view({2: np.uint16, 4: np.uint32, 8: np.uint64}[values.dtype.itemsize])
+
+
+def assert_same(got, expected):
+    """Asserts that two arrays, or two dicts of arrays by name, are the same bit for bit."""
+    if isinstance(expected, dict):
+        assert set(got) == set(expected)
+        for name, value in expected.items():
+            assert_same(got[name], value)
+        return
+    got, expected = np.asarray(got), np.asarray(expected)
+    assert (got.shape, got.dtype) == (expected.shape, expected.dtype)
+    if expected.dtype == object:
+        assert got.tolist() == expected.tolist()
+    else:
+        assert got.tobytes() == expected.tobytes()
+
+
+def in_partitions(rows, count, strategy):
+    """Returns the rows of a table in the order in which its partitions hold them."""
+    if strategy == "mod":
+        return np.concatenate([rows[part::count] for part in range(count)])
+    return rows
 
 
 def special_rows(dtype="float32", dim=2):

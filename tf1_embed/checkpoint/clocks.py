@@ -270,10 +270,10 @@ def _share(
         after = [first_values[pair[kind]] for kind in ("beta1_power", "beta2_power")]
     elif clock.kind == "iter":
         names = {variable_name(name): name for name in reader.names()}
-        betas = [names.get(f"{clock.optimizer}/beta_{number}") for number in (1, 2)]
-        if None in betas or not _is_adam(clock, list(first_values)):
+        betas = [f"{clock.optimizer}/beta_{number}" for number in (1, 2)]
+        if not all(beta in names for beta in betas) or not _is_adam(clock, list(first_values)):
             return None
-        after = [float(_scalar(reader, name)) for name in betas]
+        after = [float(_scalar(reader, names[beta])) for beta in betas]
         before = [beta ** (float(clock.value) + 1) for beta in after]
     else:
         return None

@@ -20,6 +20,7 @@ import tensorflow.compat.v1 as tf
 
 from tf1_embed.graph.row_ops import look_up
 from tf1_embed.graph.variables import partitions_of
+from tf1_embed.raw_ops import in_loop_or_branch
 
 
 def look_up_named(
@@ -60,9 +61,8 @@ def outside_of_loops(variable: tf.Variable) -> contextlib.AbstractContextManager
 
 def _in_control_flow(variable):
     graph = tf.get_default_graph()
-    # Control flow v2 builds bodies and branches in graphs of their own. For v1 there is no public
-    # way to ask; the method is there from TF 1.0 to 2.21.
-    return graph is not variable.graph or graph._get_control_flow_context() is not None
+    # Control flow v2 builds bodies and branches in graphs of their own.
+    return graph is not variable.graph or in_loop_or_branch(graph)
 
 
 def _marked_beside(variable, row_shape):

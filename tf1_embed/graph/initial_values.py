@@ -33,7 +33,8 @@ def of_old_rows(
         they cannot be read in the order of their ids.
     """
     if source.reads_parts(partitions) and len(partitions.sizes) > 1:
-        return _by_partition(partitions, source.part)
+        # Only what has parts reads them.
+        return _by_partition(partitions, source.part)  # type: ignore[union-attr]
     return _cut(source.value, partitions)
 
 

@@ -152,7 +152,7 @@ class ArrayRows:
         read = self._chunk_reader(chunk_rows)
         with tf.device("/cpu:0"), tf.name_scope("old_rows_from_array") as scope:
             buffer = raw_ops.TemporaryVariable(shape=self.shape, dtype=self.dtype, var_name=scope)
-            previous = []
+            previous: list = []
             for start in range(0, num_rows, chunk_rows):
                 stop = min(start + chunk_rows, num_rows)
                 bounds = tf.constant([start, stop], tf.int64)

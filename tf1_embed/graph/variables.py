@@ -106,15 +106,14 @@ def is_ref(variable) -> bool:
 
 def partitions_of(variable) -> list[Any]:
     """Returns the list of the partitions of a variable, which may be given as such a list."""
-    is_whole = not hasattr(variable, "_get_variable_list") and not isinstance(
-        variable, (list, tuple)
-    )
-    return [variable] if is_whole else list(variable)
+    # TensorFlow's class of partitioned variables has no public name; no other has this method.
+    is_partitioned = isinstance(variable, (list, tuple)) or hasattr(variable, "as_tensor")
+    return list(variable) if is_partitioned else [variable]
 
 
 def full_name(variable) -> str:
     """Returns a variable's full name, that of the whole for a partitioned one."""
-    if hasattr(variable, "_get_variable_list"):
+    if hasattr(variable, "as_tensor"):
         return variable.name
     first, *others = partitions_of(variable)
     # "/part_0" is TensorFlow's own suffix.

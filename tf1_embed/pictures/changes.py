@@ -1,5 +1,9 @@
 """The heat map of what changed: each number of a table, before and after."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
@@ -8,6 +12,11 @@ from tf1_embed.fingerprints import as_bytes
 from tf1_embed.pictures.samples import check_rows, row_width
 from tf1_embed.pictures.style import MUTED, SHADES_OF_NEW, new_figure, plain
 from tf1_embed.rows import Rows, rows_in_chunk
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from tf1_embed.types import Table
 
 # Cells of the picture; where the table has more, a cell shows the largest change of several.
 _MAX_CELLS_ACROSS, _MAX_CELLS_DOWN = 240, 64
@@ -18,7 +27,13 @@ _MIN_SHARE = 0.15
 _UNCHANGED = -1.0
 
 
-def row_changes(before, after, new_rows=None, limit=None, title=None):
+def row_changes(
+    before: Table,
+    after: Table,
+    new_rows: Rows | None = None,
+    limit: float | None = None,
+    title: str | None = None,
+) -> Figure:
     """Draws how far each number of a table went, one column of the picture a row of the table.
 
     What is the same in every bit is not drawn, so that the smallest change is told apart from none.

@@ -1,8 +1,17 @@
 """Curves of a training."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from tf1_embed.pictures.style import INK, MUTED, NEW, OLD, new_figure, plain
+
+if TYPE_CHECKING:
+    from typing import Mapping, Sequence
+
+    from matplotlib.figure import Figure
 
 _COLOURS, _STYLES = (NEW, OLD, INK, MUTED), ("-", "--", ":", "-.")
 
@@ -17,7 +26,12 @@ _LINES = [
 _MAX_POINTS = 500
 
 
-def training_curve(curves, title="", xlabel="step", ylabel=""):
+def training_curve(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    title: str = "",
+    xlabel: str = "step",
+    ylabel: str = "",
+) -> Figure:
     """Draws one or more measurements over the steps of a training.
 
     Of many steps, means over equal stretches are drawn.

@@ -1,16 +1,26 @@
 """The scalars that a training wrote for TensorBoard."""
 
+from __future__ import annotations
+
 import fnmatch
 import os
+from typing import TYPE_CHECKING
 
 import tensorflow.compat.v1 as tf
 
+if TYPE_CHECKING:
+    from typing import Sequence
 
-def read_scalars(logdir, tags=("*loss*",)):
+    from tf1_embed.types import PathLike
+
+
+def read_scalars(
+    logdir: PathLike, tags: Sequence[str] = ("*loss*",)
+) -> dict[str, tuple[list[int], list[float]]]:
     """Reads scalars from the event files in a folder and the folders in it.
 
     Args:
-      logdir: string.
+      logdir: PathLikeing.
       tags: list of strings, tags or patterns (`*/new_rows/*`).
 
     Returns:
@@ -31,7 +41,8 @@ def read_scalars(logdir, tags=("*loss*",)):
         raise FileNotFoundError(
             f"`logdir` must have event files of TensorBoard in it (*.tfevents.*), got {logdir!r}"
         )
-    found, others = {}, set()
+    found: dict[tuple[str, str], dict[int, float]] = {}
+    others: set[str] = set()
     for path in paths:
         run = os.path.relpath(os.path.dirname(path), logdir)
         for event in _events(path):
@@ -51,10 +62,11 @@ def read_scalars(logdir, tags=("*loss*",)):
             f"{', '.join(sorted(others)) or 'none'}"
         )
     several = len({run for run, _ in found}) > 1
-    return {
-        f"{run}: {tag}" if several else tag: tuple(map(list, zip(*sorted(points.items()))))
-        for (run, tag), points in sorted(found.items())
-    }
+    curves = {}
+    for (run, tag), points in sorted(found.items()):
+        steps, values = zip(*sorted(points.items()))
+        curves[f"{run}: {tag}" if several else tag] = (list(steps), list(values))
+    return curves
 
 
 def _events(path):

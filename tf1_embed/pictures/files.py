@@ -1,15 +1,25 @@
 """Pictures as files: PNG, SVG, and a page of several that needs no other file."""
 
+from __future__ import annotations
+
 import html
 import io
 import os
 import re
 import string
+from typing import TYPE_CHECKING
 
 import matplotlib
 
 from tf1_embed.new_file import new_file
 from tf1_embed.pictures.style import ON_DARK, printable, style
+
+if TYPE_CHECKING:
+    from typing import Mapping
+
+    from matplotlib.figure import Figure
+
+    from tf1_embed.types import PathLike
 
 _PAGE = string.Template(
     """<!doctype html>
@@ -34,7 +44,7 @@ $sections
 )
 
 
-def save(figure, path, force=False):
+def save(figure: Figure, path: PathLike, force: bool = False) -> None:
     """Writes a picture, whole or not at all. Equal pictures are equal files.
 
     SVG has the colours of its reader's scheme, light or dark, as far as its reader knows of it; PNG
@@ -42,7 +52,7 @@ def save(figure, path, force=False):
 
     Args:
       figure: `matplotlib.figure.Figure`.
-      path: string, a file on a local disk that ends in .png or .svg.
+      path: PathLikeing, a file on a local disk that ends in .png or .svg.
       force: bool, whether a file at `path` is replaced.
 
     Raises:
@@ -54,21 +64,26 @@ def save(figure, path, force=False):
     if suffix == ".svg":
         picture = as_svg(figure, os.path.splitext(os.path.basename(path))[0]).encode()
     elif suffix == ".png":
-        file = io.BytesIO()
+        written = io.BytesIO()
         with style():
-            figure.savefig(file, format="png", dpi=160, metadata={"Software": None})
-        picture = file.getvalue()
+            figure.savefig(written, format="png", dpi=160, metadata={"Software": None})
+        picture = written.getvalue()
     else:
         raise ValueError(f"`path` must end in .png or .svg, got {path!r}")
     with new_file(path, force) as file:
         file.write(picture)
 
 
-def write_page(path, figures, heading="A table grew", force=False):
+def write_page(
+    path: PathLike,
+    figures: Mapping[str, Figure],
+    heading: str = "A table grew",
+    force: bool = False,
+) -> None:
     """Writes pictures as one HTML page that needs no other file, for light and for dark.
 
     Args:
-      path: string, on a local disk.
+      path: PathLikeing, on a local disk.
       figures: dict from title to `matplotlib.figure.Figure`.
       heading: string, what the page is called.
       force: bool, whether a file at `path` is replaced.
@@ -89,7 +104,7 @@ def write_page(path, figures, heading="A table grew", force=False):
         file.write(page.encode())
 
 
-def as_svg(figure, label):
+def as_svg(figure: Figure, label: str) -> str:
     """Returns a picture as an SVG element, to be a file or to be put into a page.
 
     Args:

@@ -1,9 +1,19 @@
 """How long the rows are, the old ones and the new."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from tf1_embed.pictures.samples import check_rows, counted, read_in_chunks, sample_ids
 from tf1_embed.pictures.style import NEW, OLD, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from tf1_embed.rows import Rows
+    from tf1_embed.types import Table
 
 _MAX_ROWS = 100_000
 
@@ -13,7 +23,7 @@ _MAX_BINS = 48
 _MAX_MARKS = 50
 
 
-def norms(values, new_rows):
+def norms(values: Table, new_rows: Rows) -> Figure:
     """Draws the distributions of the rows' norms, old against new.
 
     Rows that are much longer or shorter than the others win or lose every dot product; new rows

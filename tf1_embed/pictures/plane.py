@@ -1,9 +1,19 @@
 """The map of a table: its rows on the plane on which the old ones differ most."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from tf1_embed.pictures.samples import check_rows, counted, finite_sample, row_width
 from tf1_embed.pictures.style import INK, MUTED, NEW, OLD, SHADES_OF_OLD, new_figure, plain
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from tf1_embed.rows import Rows
+    from tf1_embed.types import ArrayLike, Names, Table
 
 # Old rows that the plane is fitted to, and that are drawn: as points, or from there on as a
 # density. A picture of a hundred thousand points is one blot, and megabytes as SVG.
@@ -27,7 +37,9 @@ _CELLS = (120, 80)
 _WIDTH_OVER_HEIGHT = 1.4
 
 
-def old_and_new(values, new_rows, names=None, came_from=None):
+def old_and_new(
+    values: Table, new_rows: Rows, names: Names | None = None, came_from: ArrayLike | None = None
+) -> Figure:
     """Draws the rows on the two principal axes of the old ones; few new rows are named.
 
     Of many rows a sample is read, the same every time; many old ones are drawn as their density.
@@ -54,9 +66,10 @@ def old_and_new(values, new_rows, names=None, came_from=None):
       ['d', 'e']
     """
     check_rows("values", values, new_rows, names)
-    if came_from is not None and len(came_from) != new_rows.count:
+    begun = None if came_from is None else np.asarray(came_from)
+    if begun is not None and len(begun) != new_rows.count:
         raise ValueError(
-            f"`came_from` must have {new_rows.count} rows, one a new row, got {len(came_from)}"
+            f"`came_from` must have {new_rows.count} rows, one a new row, got {len(begun)}"
         )
     old_rows = ~new_rows
     max_old = max(_MAX_OLD_POINTS, _MAX_BYTES // (8 * row_width(values)))
@@ -76,14 +89,15 @@ def old_and_new(values, new_rows, names=None, came_from=None):
     with new_figure(9, 6) as figure:
         axes = figure.subplots()
         _draw_old(axes, old, new, counted(len(old), old_rows.count, "old rows"))
-        if came_from is not None:
-            begun = np.asarray(came_from)[new_rows.position(new_ids)]
+        if begun is not None:
+            begun = begun[new_rows.position(new_ids)]
             begun = (begun.reshape(len(new), -1) / scale - centre) @ axes_of_rows
             for start, stop in zip(begun, new):
                 axes.plot(*zip(start, stop), color=NEW, linewidth=0.8, alpha=0.6)
         if new_rows.count:
             axes.scatter(
-                *new.T,
+                new[:, 0],
+                new[:, 1],
                 s=64 if len(new) <= _MAX_NAMES else 18,
                 color=NEW,
                 marker="^",
@@ -91,7 +105,7 @@ def old_and_new(values, new_rows, names=None, came_from=None):
                 linewidths=0,
                 zorder=3,
                 label=counted(len(new), new_rows.count, "new rows")
-                + ("" if came_from is None else ", with the way they came"),
+                + ("" if begun is None else ", with the way they came"),
             )
         _scale_alike(axes)
         if len(new) <= _MAX_NAMES:

@@ -1,7 +1,9 @@
 """Pictures of a table that grew, from the checkpoints before and after."""
 
+from __future__ import annotations
+
 import os
-from collections import namedtuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,6 +17,12 @@ from tf1_embed.pictures.projector import MAX_POINTS, prepare_projector
 from tf1_embed.rows import Rows, ids_at, ids_of
 from tf1_embed.vocabulary import IdMap
 
+if TYPE_CHECKING:
+    from typing import Sequence
+
+    from tf1_embed.pictures.projector import Projection
+    from tf1_embed.types import Names, Progress
+
 # kind of a picture -> its title
 KINDS = {
     "changes": "What changed",
@@ -26,7 +34,7 @@ KINDS = {
 _SUFFIXES = (".html", ".png", ".svg")
 
 
-class Plotted(namedtuple("Plotted", "paths table num_old_rows num_new_rows projection")):
+class Plotted(NamedTuple):
     """What was drawn.
 
     Attributes:
@@ -34,30 +42,34 @@ class Plotted(namedtuple("Plotted", "paths table num_old_rows num_new_rows proje
       table: string, its name.
       num_old_rows: int.
       num_new_rows: int.
-      projection: `tf1_embed.projector.Projection`, None if none was asked for.
+      projection: `tf1_embed.pictures.projector.Projection`, None if none was asked for.
     """
 
-    __slots__ = ()
+    paths: list[str]
+    table: str
+    num_old_rows: int
+    num_new_rows: int
+    projection: Projection | None
 
 
 def plot_checkpoint(
-    old,
-    new,
-    table,
-    out=None,
-    kinds=None,
-    id_map=None,
-    names=None,
-    events=None,
-    tags=("*loss*",),
-    projector=None,
-    max_points=MAX_POINTS,
-    partition_strategy=None,
-    new_partition_strategy=None,
-    force=False,
-    dry_run=False,
-    progress=None,
-):
+    old: str,
+    new: str,
+    table: str,
+    out: str | None = None,
+    kinds: Sequence[str] | None = None,
+    id_map: IdMap | None = None,
+    names: Names | None = None,
+    events: str | None = None,
+    tags: Sequence[str] = ("*loss*",),
+    projector: str | None = None,
+    max_points: int = MAX_POINTS,
+    partition_strategy: str | None = None,
+    new_partition_strategy: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Plotted:
     """Draws what a growth did to a table.
 
     Args:
@@ -75,7 +87,7 @@ def plot_checkpoint(
       events: string, a folder of the summaries of the training, for "curve".
       tags: list of strings, the scalars in them that are drawn, or patterns.
       projector: string, a folder to write what TensorBoard's projector shows.
-      max_points: int, see `tf1_embed.projector.write_projector`.
+      max_points: int, see `tf1_embed.pictures.projector.write_projector`.
       partition_strategy: "mod" or "div", how lookups send ids to partitions; needed where the table
         has more than one.
       new_partition_strategy: string, that of the new checkpoint, if it is another.
@@ -104,7 +116,9 @@ def plot_checkpoint(
     if paths:
         # Without matplotlib this fails, before anything is read and in a dry run as well.
         _plots()
-    curves = read_scalars(events, tags) if paths and "curve" in kinds else None
+    curves = None
+    if paths and events is not None and "curve" in kinds:
+        curves = read_scalars(events, tags)
     with CheckpointReader(old) as old_reader, CheckpointReader(new) as new_reader:
         before = StoredRows(old_reader, old_reader.find(table), partition_strategy)
         after = _grown_rows(new_reader, table, new_partition_strategy or partition_strategy)

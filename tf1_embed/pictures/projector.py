@@ -1,13 +1,21 @@
 """A table in TensorBoard's projector: rows with their names, old and new ones marked."""
 
+from __future__ import annotations
+
 import os
 import re
-from collections import namedtuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from tf1_embed.new_file import check_absent, new_file
 from tf1_embed.pictures.samples import check_rows, finite_sample
+
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from tf1_embed.rows import Rows
+    from tf1_embed.types import Names, PathLike, Table
 
 # TensorBoard's page takes the first 100,000 rows of a file: new rows, which come last, would not be
 # seen (github.com/tensorflow/tensorboard/issues/773). Of more than 10,000 it projects a random
@@ -18,7 +26,7 @@ MAX_POINTS = 10_000
 CONFIG = "projector_config.pbtxt"
 
 
-class Projection(namedtuple("Projection", "paths num_old num_new")):
+class Projection(NamedTuple):
     """What was written for the projector.
 
     Attributes:
@@ -27,19 +35,21 @@ class Projection(namedtuple("Projection", "paths num_old num_new")):
       num_new: int, how many are new.
     """
 
-    __slots__ = ()
+    paths: list[str]
+    num_old: int
+    num_new: int
 
 
 def write_projector(
-    logdir,
-    values,
-    new_rows,
-    names=None,
-    table="table",
-    max_points=MAX_POINTS,
-    force=False,
-    dry_run=False,
-):
+    logdir: PathLike,
+    values: Table,
+    new_rows: Rows,
+    names: Names | None = None,
+    table: str = "table",
+    max_points: int = MAX_POINTS,
+    force: bool = False,
+    dry_run: bool = False,
+) -> Projection:
     """Writes what `tensorboard --logdir` shows in its projector; no TensorFlow is needed for it.
 
     A point has a name, an id, and a mark, "old" or "new", to colour by. All new rows are points, or
@@ -48,7 +58,7 @@ def write_projector(
     left out.
 
     Args:
-      logdir: string, a folder on a local disk, which is made if need be.
+      logdir: PathLikeing, a folder on a local disk, which is made if need be.
       values: array of shape [num_rows, ...], or what has a shape and is sliced by rows as one.
       new_rows: `tf1_embed.Rows` of it.
       names: sequence of strings, or of what str() makes one of; row i has the name at i; default:
@@ -86,7 +96,15 @@ def write_projector(
     return projection
 
 
-def prepare_projector(logdir, values, new_rows, names, table, max_points, force):
+def prepare_projector(
+    logdir: PathLike,
+    values: Table,
+    new_rows: Rows,
+    names: Names | None,
+    table: str,
+    max_points: int,
+    force: bool,
+) -> tuple[Projection, Callable[[], None]]:
     """Reads all that `write_projector`, which has the same arguments, writes.
 
     Returns:

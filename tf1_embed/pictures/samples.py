@@ -1,12 +1,21 @@
 """Rows for people to look at: read in pieces, and sampled where there are too many."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from tf1_embed.bfloat16 import as_numbers
 from tf1_embed.rows import Rows, ids_at, ids_of, rows_in_chunk
 
+if TYPE_CHECKING:
+    from typing import Iterator
 
-def check_rows(argument, values, new_rows, names=None):
+    from tf1_embed.types import Names, Table
+
+
+def check_rows(argument: str, values: Table, new_rows: Rows, names: Names | None = None) -> None:
     """Checks that a table can be shown, and has the rows that are told apart.
 
     Args:
@@ -42,12 +51,12 @@ def check_rows(argument, values, new_rows, names=None):
         )
 
 
-def row_width(values):
+def row_width(values: Table) -> int:
     """Returns how many numbers a row of a table has, an int."""
     return int(np.prod(values.shape[1:], dtype=np.int64))
 
 
-def read_rows(values, index):
+def read_rows(values: Table, index: slice | np.ndarray) -> np.ndarray:
     """Returns rows of a table as float64 of shape [m, numbers in a row], whatever their shape."""
     rows = as_numbers(np.asarray(values[index]))
     # The cast of a signalling NaN would warn.
@@ -55,7 +64,7 @@ def read_rows(values, index):
         return rows.reshape(len(rows), -1).astype(np.float64)
 
 
-def read_in_chunks(values, ids):
+def read_in_chunks(values: Table, ids: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
     """Yields (start, stop, rows) for the rows of the given ids, in bounded memory."""
     step = rows_in_chunk(np.float64, values.shape[1:])
     for start in range(0, len(ids), step):
@@ -63,7 +72,7 @@ def read_in_chunks(values, ids):
         yield start, start + len(chunk), read_rows(values, chunk)
 
 
-def sample_ids(rows, at_most):
+def sample_ids(rows: Rows, at_most: int) -> np.ndarray:
     """Returns the ids of rows, or of as many as are allowed, spread evenly.
 
     The same rows give the same sample. One id is drawn from each of `at_most` stretches of equal
@@ -91,7 +100,7 @@ def sample_ids(rows, at_most):
     return ids_at(rows, positions)
 
 
-def finite_sample(values, rows, at_most):
+def finite_sample(values: Table, rows: Rows, at_most: int) -> tuple[np.ndarray, np.ndarray]:
     """Reads a sample of those rows that have neither an infinity nor a NaN.
 
     Returns:
@@ -114,6 +123,6 @@ def _finite(values, ids):
     return (ids, sample) if is_finite.all() else (ids[is_finite], sample[is_finite])
 
 
-def counted(count, of, what):
+def counted(count: int, of: int, what: str) -> str:
     """Returns "3 old rows", or "3 of 8 old rows" if those are not all."""
     return f"{count:,} {what}" if count == of else f"{count:,} of {of:,} {what}"

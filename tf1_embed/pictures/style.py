@@ -1,12 +1,18 @@
 """How the pictures look: colours that the colour-blind tell apart, on light and on dark paper."""
 
+from __future__ import annotations
+
 import contextlib
 import re
 import warnings
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from typing import Iterator
 
 # Colours of Okabe and Ito for what is old and what is new. Shapes and line styles differ as well.
 PAPER, INK, MUTED, OLD, NEW = "#ffffff", "#1d2126", "#667080", "#0072b2", "#d55e00"
@@ -16,11 +22,13 @@ ON_DARK = {PAPER: "#14171b", INK: "#e8eaed", MUTED: "#98a2b0", OLD: "#56b4e9", N
 
 # Seen through to the paper, so that one image serves on light and on dark.
 SHADES_OF_OLD, SHADES_OF_NEW = (
-    LinearSegmentedColormap.from_list(f"shades_of_{colour}", [to_rgba(colour, 0.3), colour])
+    LinearSegmentedColormap.from_list(
+        f"shades_of_{colour}", [to_rgba(colour, alpha) for alpha in (0.3, 1.0)]
+    )
     for colour in (OLD, NEW)
 )
 
-_STYLE = {
+_STYLE: Any = {
     "font.size": 11,
     "axes.titlesize": 12,
     "axes.titlelocation": "left",
@@ -46,7 +54,7 @@ _UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010fff
 
 
 @contextlib.contextmanager
-def style():
+def style() -> Iterator[None]:
     """Gives what is drawn or written in the context the style of these pictures."""
     with matplotlib.rc_context(), warnings.catch_warnings():
         # A name in a script that matplotlib's font lacks: in SVG the reader's own font has it.
@@ -58,7 +66,7 @@ def style():
 
 
 @contextlib.contextmanager
-def new_figure(width=9.0, height=5.0):
+def new_figure(width: float = 9.0, height: float = 5.0) -> Iterator[Figure]:
     """Makes a `matplotlib.figure.Figure`, and gives what is drawn in the context its style.
 
     Args:
@@ -72,11 +80,11 @@ def new_figure(width=9.0, height=5.0):
         figure.draw_without_rendering()
 
 
-def printable(text):
+def printable(text: object) -> str:
     """Returns text with U+FFFD in the place of each character that no SVG can hold."""
     return _UNPRINTABLE.sub("\ufffd", str(text))
 
 
-def plain(text):
+def plain(text: object) -> str:
     """Returns text that matplotlib draws as it is: a bare dollar sign would begin a formula."""
     return printable(text).replace("$", r"\$")

@@ -12,12 +12,15 @@ does the first step alone.
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.certificates import Certificate, write_certificates
 from tf1_embed.proof.frozen_rows import FrozenRows, describe, frozen_bits_of
+
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike
 
 
 class FrozenRowsChecker:
@@ -53,9 +56,9 @@ class FrozenRowsChecker:
     def __init__(
         self,
         frozen_rows: FrozenRows,
-        expected: str | None = None,
+        expected: PathLike | None = None,
         partition_strategy: str | None = None,
-        folder: str | None = None,
+        folder: PathLike | None = None,
     ):
         """Makes the operations that read the rows; reads none yet.
 
@@ -154,10 +157,10 @@ class FrozenRowsHook(tf.train.SessionRunHook):
         frozen_rows: FrozenRows,
         every_n_steps: int | None = None,
         every_n_secs: float | None = 600,
-        expected: str | None = None,
-        certificate: str | None = None,
+        expected: PathLike | None = None,
+        certificate: PathLike | None = None,
         partition_strategy: str | None = None,
-        folder: str | None = None,
+        folder: PathLike | None = None,
     ):
         """Takes what to check, and how often.
 
@@ -191,7 +194,7 @@ class FrozenRowsHook(tf.train.SessionRunHook):
         self._started = False
         self._runs = 0
 
-    def after_create_session(self, session: tf.Session, coord: Any) -> None:
+    def after_create_session(self, session: tf.Session, coord: tf.train.Coordinator) -> None:
         """Takes the bits; in a session made again after a failure, compares them."""
         del coord
         if self._started:
@@ -201,7 +204,9 @@ class FrozenRowsHook(tf.train.SessionRunHook):
         self._started = True
         self._checked_at = time.monotonic()
 
-    def after_run(self, run_context: Any, run_values: Any) -> None:
+    def after_run(
+        self, run_context: tf.train.SessionRunContext, run_values: tf.train.SessionRunValues
+    ) -> None:
         """Checks, if it is time."""
         del run_values
         self._runs += 1
@@ -242,7 +247,7 @@ class FrozenRowsHook(tf.train.SessionRunHook):
 def check_frozen_rows(
     session: tf.Session,
     frozen_rows: FrozenRows,
-    expected: str,
+    expected: PathLike,
     partition_strategy: str | None = None,
 ) -> None:
     """Checks once that frozen rows in a session are those of a certificate or a checkpoint.

@@ -1,13 +1,29 @@
 """Fingerprints of rows wherever they are: arrays, variables in a session, checkpoints."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.fingerprints import digest_of
 
+if TYPE_CHECKING:
+    import tensorflow.compat.v1 as tf
 
-def fingerprint(values, rows=None, session=None, partition_strategy=None):
+    from tf1_embed.rows import Rows
+    from tf1_embed.table import GrownTable
+    from tf1_embed.types import ArrayLike, LiveVariable
+
+
+def fingerprint(
+    values: ArrayLike | LiveVariable | GrownTable,
+    rows: Rows | None = None,
+    session: tf.Session | None = None,
+    partition_strategy: str | None = None,
+) -> str:
     r"""Returns the SHA-256 of rows of a table, in the order of their ids.
 
     What is hashed is one line of ASCII text that says what the rows are, then their bytes,
@@ -58,7 +74,9 @@ def fingerprint(values, rows=None, session=None, partition_strategy=None):
     return digest_of(values, rows)
 
 
-def fingerprint_checkpoint(checkpoint, name, rows=None, partition_strategy=None):
+def fingerprint_checkpoint(
+    checkpoint: str, name: str, rows: Rows | None = None, partition_strategy: str | None = None
+) -> str:
     """Returns the `fingerprint` of rows of a table in a checkpoint.
 
     Args:

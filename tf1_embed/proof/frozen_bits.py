@@ -1,6 +1,9 @@
 """The bits of one variable's frozen rows: kept at the start, compared later."""
 
+from __future__ import annotations
+
 import tempfile
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -20,6 +23,12 @@ from tf1_embed.proof.fingerprint import fingerprint_checkpoint
 from tf1_embed.proof.summaries import record_changed_rows
 from tf1_embed.rows import ids_of, rows_in_chunk
 
+if TYPE_CHECKING:
+    from typing import BinaryIO, Mapping
+
+    from tf1_embed.rows import Rows
+    from tf1_embed.types import LiveVariable, PathLike
+
 # How many of the rows that changed are named.
 _NUM_NAMED = 10
 
@@ -37,7 +46,19 @@ class FrozenRowsChanged(Exception):
       step: int, the global step at which it was noticed; None where there is none.
     """
 
-    def __init__(self, message, variable, change=None, step=None):
+    variable: str
+    ids: list[int] | None
+    count: int | None
+    largest_difference: float | None
+    step: int | None
+
+    def __init__(
+        self,
+        message: str,
+        variable: str,
+        change: tuple[list[int], int, float] | None = None,
+        step: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.variable = variable
         self.ids, self.count, self.largest_difference = change or (None, None, None)
@@ -55,17 +76,22 @@ class FrozenBits:
       rows: `Rows`, those that are frozen.
     """
 
-    def __init__(self, variable, rows, partition_strategy=None):
+    name: str
+    rows: Rows
+
+    def __init__(
+        self, variable: LiveVariable, rows: Rows, partition_strategy: str | None = None
+    ) -> None:
         """Makes the operations that read the rows."""
         self._live = LiveRows(variable, partition_strategy)
         self.name, self.rows = self._live.name, rows
         check_rows(f"variable {self.name}", self._live.shape, self._live.dtype, rows)
         self._global_step = tf.train.get_global_step(self._live.graph)
-        self._expected = None
-        self._digest = None
-        self._file = None
+        self._expected: Certificate | None = None
+        self._digest: str | None = None
+        self._file: BinaryIO | None = None
 
-    def expect_certificate(self, certificates, path):
+    def expect_certificate(self, certificates: Mapping[str, Certificate], path: str) -> None:
         """Sets what the rows have to be at the start: what one of the certificates says."""
         if self.name not in certificates:
             names = ", ".join(repr(each) for each in sorted(certificates))
@@ -85,19 +111,19 @@ class FrozenBits:
             )
         self._expected = expected
 
-    def expect_checkpoint(self, checkpoint):
+    def expect_checkpoint(self, checkpoint: str) -> None:
         """Sets what the rows have to be at the start: what they are in a checkpoint."""
         base = find_checkpoint(checkpoint)
         digest = fingerprint_checkpoint(base, self.name, self.rows, self._live.partition_strategy)
         self._expected = self._certificate(digest, base)
 
-    def start(self, session, folder=None):
+    def start(self, session: tf.Session, folder: PathLike | None = None) -> None:
         """Compares the rows with what was expected, and keeps their bits."""
         file = tempfile.TemporaryFile(dir=folder)
         self._digest = self.compare_with_expected(session, file)
         self._file = file
 
-    def compare_with_expected(self, session, file=None):
+    def compare_with_expected(self, session: tf.Session, file: BinaryIO | None = None) -> str:
         """Compares the rows with what was expected.
 
         Args:
@@ -122,7 +148,7 @@ class FrozenBits:
         record_changed_rows(session, self._live.graph, self.name, 0)
         return digest
 
-    def check(self, session):
+    def check(self, session: tf.Session) -> None:
         """Compares the rows with the bits that were kept.
 
         Raises:
@@ -131,15 +157,16 @@ class FrozenBits:
         """
         if self._file is None:
             raise ValueError("call start(session) first, which takes the bits to compare with")
-        self._file.seek(0)
+        file = self._file
+        file.seek(0)
         change = self._find_change(
-            session, lambda _, size: np.frombuffer(self._file.read(size), np.uint8)
+            session, lambda index, size: np.frombuffer(file.read(size), np.uint8)
         )
         if change is not None:
             self._report(session, change)
         record_changed_rows(session, self._live.graph, self.name, 0)
 
-    def certificate(self):
+    def certificate(self) -> Certificate:
         """Returns the `Certificate` of the bits that were kept."""
         if self._file is None:
             raise ValueError("call start(session) first, which takes the bits to certify")

@@ -1,9 +1,19 @@
 """Scalars for TensorBoard: how the new rows train, and that no frozen one has changed."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import tensorflow.compat.v1 as tf
 
+if TYPE_CHECKING:
+    from tf1_embed.table import GrownTable
+    from tf1_embed.types import IndexedSlices, Tensor
 
-def summaries(table, gradient=None, name=None):
+
+def summaries(
+    table: GrownTable, gradient: Tensor | IndexedSlices | None = None, name: str | None = None
+) -> Tensor:
     """Makes the summaries of a table that has grown.
 
         <table>/new_rows/mean_norm             of a row; far from that of the old ones: look at the
@@ -60,7 +70,9 @@ def summaries(table, gradient=None, name=None):
         )
 
 
-def record_changed_rows(session, graph, variable_name, count):
+def record_changed_rows(
+    session: tf.Session, graph: tf.Graph, variable_name: str, count: int
+) -> None:
     """Sets what the summaries of a table say of its frozen rows, if there are summaries.
 
     Args:

@@ -1,19 +1,27 @@
 """Vocabulary files: one token a line; the line is the id, as in TensorFlow's lookup tables."""
 
+from __future__ import annotations
+
 import reprlib
+from typing import TYPE_CHECKING
 
 from tf1_embed.new_file import new_file
 from tf1_embed.vocabulary.tokens import Tokens, read_lines
 
+if TYPE_CHECKING:
+    from typing import Sequence
 
-def read_vocabulary(path):
+    from tf1_embed.types import PathLike
+
+
+def read_vocabulary(path: PathLike) -> list[str]:
     r"""Reads the tokens of a vocabulary file, one a line, in UTF-8.
 
     Lines are those of TensorFlow's lookup tables: they end in LF or CRLF, the last one may have no
     end, and spaces belong to the token, also at its beginning and end.
 
     Args:
-      path: string.
+      path: PathLikeing.
 
     Returns:
       list of strings; the token of id i is at i.
@@ -40,11 +48,11 @@ def read_vocabulary(path):
     return list(tokens)
 
 
-def write_vocabulary(path, tokens, force=False):
+def write_vocabulary(path: PathLike, tokens: Sequence[str], force: bool = False) -> None:
     """Writes a vocabulary file, whole or not at all.
 
     Args:
-      path: string, on a local disk.
+      path: PathLikeing, on a local disk.
       tokens: list of strings.
       force: bool, whether a file at `path` is replaced.
 

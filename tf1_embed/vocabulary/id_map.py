@@ -4,17 +4,35 @@ Rows that stand for no token (padding, ids out of the vocabulary) are reserved, 
 beginning or its end.
 """
 
+from __future__ import annotations
+
 import collections
 import itertools
 import re
 import reprlib
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from tf1_embed.rows import Rows
 
-Reserved = collections.namedtuple("Reserved", ["first", "last"])
-Reserved.__doc__ = """How many rows at a table's beginning and at its end stand for no token."""
+if TYPE_CHECKING:
+    from typing import Sequence
+
+    from tf1_embed.types import ArrayLike
+
+
+class Reserved(NamedTuple):
+    """How many rows at a table's beginning and at its end stand for no token.
+
+    Attributes:
+      first: int, at its beginning.
+      last: int, at its end.
+    """
+
+    first: int
+    last: int
+
 
 NONE_RESERVED = Reserved(first=0, last=0)
 
@@ -37,7 +55,12 @@ class IdMap:
       array([ 0, -1, -1,  1,  2])
     """
 
-    def __init__(self, new_rows, num_old_rows, order=None):
+    new_rows: Rows
+    num_rows: int
+    num_old_rows: int
+    appends: bool
+
+    def __init__(self, new_rows: Rows, num_old_rows: int, order: np.ndarray | None = None) -> None:
         """Takes where the new rows are, and which old ones the others are.
 
         Args:
@@ -53,7 +76,7 @@ class IdMap:
         self._order = None if in_order else order
         self.appends = in_order and self._kept_rows.runs() == [[0, num_old_rows]]
 
-    def old_ids(self, ids):
+    def old_ids(self, ids: ArrayLike) -> np.ndarray:
         """Returns the old id of each row of the grown table, -1 of one that is new.
 
         Args:
@@ -70,7 +93,7 @@ class IdMap:
         return old_ids
 
 
-def parse_reserved(text):
+def parse_reserved(text: str) -> Reserved:
     """Parses reserved rows as the command line has them.
 
     Args:
@@ -97,7 +120,9 @@ def parse_reserved(text):
     return NONE_RESERVED._replace(**counts)
 
 
-def append_map(num_old_rows, num_new_rows, reserved=NONE_RESERVED):
+def append_map(
+    num_old_rows: int, num_new_rows: int, reserved: tuple[int, int] = NONE_RESERVED
+) -> IdMap:
     """Maps a table to one with new rows after all tokens, before the reserved rows at the end.
 
     Args:
@@ -129,7 +154,13 @@ def append_map(num_old_rows, num_new_rows, reserved=NONE_RESERVED):
     )
 
 
-def id_map(old_tokens, new_tokens, num_old_rows=None, reserved=NONE_RESERVED, drop_missing=False):
+def id_map(
+    old_tokens: Sequence[str],
+    new_tokens: Sequence[str],
+    num_old_rows: int | None = None,
+    reserved: tuple[int, int] = NONE_RESERVED,
+    drop_missing: bool = False,
+) -> IdMap:
     """Maps a table to one whose rows follow a new vocabulary, in any order; tokens keep their rows.
 
         old_tokens       a b c          ids 1 2 3 of 5 rows, reserved first 1 (padding), last 1

@@ -1,21 +1,29 @@
 """Tokens out of files: lines of bounded length, in UTF-8, and no token twice."""
 
+from __future__ import annotations
+
 import codecs
 import functools
 import reprlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Iterator
+
+    from tf1_embed.types import PathLike
 
 # Longer than any word; what is longer is no list of words, and would fill the memory.
 MAX_TOKEN_BYTES = 1 << 20
 
 
-def read_lines(path, max_bytes=MAX_TOKEN_BYTES):
+def read_lines(path: PathLike, max_bytes: int = MAX_TOKEN_BYTES) -> Iterator[tuple[int, bytes]]:
     r"""Yields the lines of a file as TensorFlow's lookup tables see them.
 
     A line ends in LF or CRLF, and in nothing else that Unicode takes for a line's end; after the
     last line it may be missing. All other white space is kept.
 
     Args:
-      path: string.
+      path: PathLikeing.
       max_bytes: int, the length of the longest line that is allowed.
 
     Yields:
@@ -55,13 +63,13 @@ class Tokens:
       ValueError: words.txt, line 2: token 'café' is that of line 1 again. Every token must differ
     """
 
-    def __init__(self, path, unit):
+    def __init__(self, path: PathLike, unit: str) -> None:
         """Takes what errors name: the file, and what its tokens are counted in ("line", "row")."""
         self._path = path
         self._unit = unit
-        self._number_of = {}
+        self._number_of: dict[str, int] = {}
 
-    def add(self, token, number):
+    def add(self, token: bytes, number: int) -> str:
         """Returns the token, bytes, as a string.
 
         Raises:
@@ -89,10 +97,10 @@ class Tokens:
             )
         return text
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._number_of)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._number_of)
 
     def _error(self, number, what):

@@ -86,7 +86,8 @@ def _read_header(path):
             f"[num_rows, dim], row by row, got {text[:120]!r}. Save it again with np.save(path, "
             f"np.ascontiguousarray(array))"
         )
-    dtype, num_rows, dim = np.dtype(header.group(1).decode()), *map(int, header.groups()[1:])
+    dtype = np.dtype(header.group(1).decode())
+    num_rows, dim = map(int, header.groups()[1:])
     expected = offset + length + num_rows * dim * dtype.itemsize
     if num_rows < 1 or dim < 1 or os.path.getsize(path) != expected:
         raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Iterator
+from typing import Any, Iterator
 
 from tf1_embed.checkpoint.files.dtypes import DType, of_number
 from tf1_embed.checkpoint.files.find import (
@@ -51,7 +51,8 @@ class Catalog:
             self._entries, self._num_shards = read_index(files.read(f"{self.prefix}.index"))
         except SSTableError as error:
             raise self._damaged(f"its index cannot be read: {error}") from error
-        self._parts, self._covered = {}, set()
+        self._parts: dict = {}
+        self._covered: set = set()
         for key, entry in self._entries.items():
             if not key.startswith(b"\0"):
                 name = key.decode("utf-8", "surrogateescape")
@@ -77,7 +78,7 @@ class Catalog:
             f"{nearest_first(name, self._parts)}"
         )
 
-    def dtype(self, name: str) -> DType | None:
+    def dtype(self, name: str) -> DType | Any:
         """Returns the `DType` of a tensor, None if it is not known."""
         return of_number(self.entry(name).dtype)
 

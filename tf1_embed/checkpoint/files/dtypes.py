@@ -60,7 +60,7 @@ class DType(NamedTuple):
 
     number: int
     name: str
-    numpy: np.dtype | None
+    numpy: np.dtype | Any
     is_floating: bool
 
     @property

@@ -44,7 +44,8 @@ class CheckpointReader(Catalog):
           CheckpointDamaged: if the index is damaged, or a data file is missing or too short.
         """
         super().__init__(checkpoint)
-        self._files, self._sums = {}, {}
+        self._files: dict = {}
+        self._sums: dict = {}
         self._lock = threading.Lock()
         try:
             for shard in self._shards:

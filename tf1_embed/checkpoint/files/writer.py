@@ -23,7 +23,7 @@ from tf1_embed.rows import CHUNK_BYTES
 try:
     import fcntl
 except ImportError:
-    fcntl = None  # on Windows
+    fcntl = None  # type: ignore[assignment]  # on Windows
 
 # Bytes that the system is given at one time. For more, Linux allocates large pages: memory that a
 # virtual machine's host has taken back when it was free, and gives again at several times the cost.
