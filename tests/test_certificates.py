@@ -12,6 +12,7 @@ from tf1_embed.certificates import Certificate, read_certificates, write_certifi
 
 DIGEST = "0123456789abcdef" * 4
 SMALL = Certificate("a/table", Rows.range(0, 10, size=12), "float32", (2,), DIGEST, "old.ckpt-7")
+COLUMNS = SMALL._replace(table="p", axis=1)
 OTHER = Certificate("bias", Rows.of([0, 2, 3], size=5), "bfloat16", (), DIGEST, None)
 
 names = st.text(st.characters(blacklist_categories=("Cs",)), min_size=1, max_size=8)
@@ -24,13 +25,13 @@ tables = st.tuples(names, st.frozensets(st.integers(0, 20)), names)
 @given(st.lists(tables, unique_by=lambda table: table[0]))
 def test_what_is_written_is_read_again(tmp_path_factory, given_tables):
     prefix = str(tmp_path_factory.mktemp("certificates") / "model.ckpt")
-    written = [SMALL._replace(table="always there, too long to be drawn")]
+    written = [SMALL._replace(table="always there, too long to be drawn"), COLUMNS]
     for name, ids, base in given_tables:
         written.append(Certificate(name, Rows.of(sorted(ids), 21), "float16", (), DIGEST, base))
     path = write_certificates(prefix, written)
     assert path == f"{prefix}.rows.json"
     for each in (prefix, path):
-        assert read_certificates(each) == {one.table: one for one in written}
+        assert read_certificates(each) == {one.key: one for one in written}
     assert os.listdir(os.path.dirname(prefix)) == ["model.ckpt.rows.json"]
 
 
@@ -122,6 +123,9 @@ def changed(**fields):
         (changed(sha256=DIGEST.upper()), "`sha256` of table 'a/table' must be 64 hexadecimal"),
         (changed(sha256=None), "`sha256`"),
         (changed(dtype=32), "`dtype`"),
+        (changed(axis=2), "`axis` of table 'a/table' must be an axis of it, got 2"),
+        (changed(axis=1), "table 'a/table' is 'a/table:1' by what it says"),
+        (changed(table=""), "`table`"),
         (changed(row_shape=2), "`row_shape`"),
         (changed(row_shape=[-2]), "`row_shape`"),
         (changed(base=7), "`base`"),

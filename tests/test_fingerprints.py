@@ -15,6 +15,7 @@ from support.tables import DTYPES, counting_rows, flip_byte, save_checkpoint, sp
 from tf1_embed import Rows
 from tf1_embed import rows as chunks
 from tf1_embed.checkpoint.files.find import CheckpointDamaged
+from tf1_embed.fingerprints import largest_difference
 from tf1_embed.graph.live_rows import LiveRows
 
 
@@ -278,3 +279,26 @@ print(any(each.startswith("tensorflow") for each in sys.modules))
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert result.stdout.strip() == "False", result.stderr
+
+
+def test_differences_of_the_largest_integers_and_of_quantized_ones_are_exact():
+    old, new = (np.array([each], np.uint64) for each in (2**64 - 1, 2**64 - 3))
+    assert largest_difference(old, new) == 2
+    old, new = (np.array([each], np.int8).view([("qint8", "i1")]) for each in (-100, 100))
+    assert largest_difference(old, new) == 200
+    # Of floats of eight bits NumPy knows no numbers.
+    old, new = (np.array([each], np.uint8).view([("float8_e5m2", "u1")]) for each in (1, 2))
+    assert largest_difference(old, new) is None
+
+
+def test_fingerprint_of_columns_is_that_of_the_matrix_of_them(monkeypatch):
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 16)
+    values = np.arange(24, dtype=np.float32).reshape(4, 6)
+    rows = Rows.of([0, 2, 5], size=9)
+    assert tf1_embed.fingerprint(values, rows, axis=1) == tf1_embed.fingerprint(
+        values[:, [0, 2, 5]]
+    )
+    with pytest.raises(ValueError, match=r"`axis` of `values` of shape \[4, 6\] cannot be 2"):
+        tf1_embed.fingerprint(values, axis=2)
+    with pytest.raises(ValueError, match="`values` has only 6 entries on axis 1"):
+        tf1_embed.fingerprint(values, Rows.of([8], size=9), axis=1)

@@ -311,12 +311,60 @@ def test_tables_may_be_named_and_rows_be_plain_ids(session, key, partitions):
     assert (found.value.variable, found.value.ids) == ("model/entities", [2])
 
 
-def test_name_that_matches_nothing_or_axis_1_is_refused(graph):
+def test_name_or_axis_that_is_not_there_is_refused(graph):
     Table(counting_rows(4))
     with pytest.raises(KeyError, match="`frozen_rows` has 'tables', .*trainable ones are: table"):
         FrozenRowsChecker({"tables": [0]})
-    with pytest.raises(ValueError, match="names axis 1 of 'table': only rows on axis 0"):
-        FrozenRowsChecker({"table:1": [0]})
+    with pytest.raises(ValueError, match="`axis` of variable 'table' of shape .* cannot be 2"):
+        FrozenRowsChecker({"table:2": [0]})
+    with pytest.raises(KeyError, match="`axis` has 'tabel', which is none of the variables"):
+        FrozenRowsChecker({"table": [0]}, axis={"tabel": 1})
+    grown = tf1_embed.get_grown_table("grown", 1, old_rows=counting_rows(2))
+    with pytest.raises(ValueError, match="`axis` must be left out for a GrownTable"):
+        FrozenRowsChecker(grown, axis=1)
+
+
+@pytest.mark.parametrize("partitions", [None, 2])
+@pytest.mark.parametrize("how", ["an int", "a dict", "the name"])
+def test_columns_of_a_projection_are_proved_by_its_axis(graph, session, tmp_path, how, partitions):
+    # Square, so that no error of shapes tells rows from columns.
+    values = np.arange(36, dtype=np.float32).reshape(6, 6)
+    base = save_checkpoint(tmp_path / "base", {"k": values[:, :4].copy()})
+    table = Table(values, "k", partitions)
+    key, options = table.variable, {}
+    if how == "the name":
+        key = "k:1"
+    else:
+        options["axis"] = 1 if how == "an int" else {table.variable: 1}
+    if partitions and how == "a dict":
+        options["axis"] = {"k": 1}
+    checker = FrozenRowsChecker({key: Rows.range(0, 4, size=6)}, expected=base, **options)
+
+    def write():
+        table.write(session, np.split(values, 2) if partitions else [values])
+
+    write()
+    checker.start(session)
+    (certificate,) = checker.certificates()
+    assert (certificate.key, certificate.row_shape) == ("k:1", (6,))
+    assert certificate.digest == tf1_embed.fingerprint(values[:, :4])
+    values[:, 4:] += 1
+    write()
+    checker.check(session)
+    path = tf1_embed.certificates.write_certificates(tmp_path / "proof", [certificate])
+    again = {key: Rows.range(0, 4, size=6)}
+    tf1_embed.check_frozen_rows(session, again, path, **options)
+    values[5, 2] += 0.5
+    values[0, 2] += 2
+    write()
+    for check in (
+        lambda: checker.check(session),
+        lambda: tf1_embed.check_frozen_rows(session, again, base, **options),
+    ):
+        with pytest.raises(FrozenRowsChanged, match="1 of 4 frozen entries on axis 1") as found:
+            check()
+        assert (found.value.ids, found.value.count) == ([2], 1)
+        assert found.value.largest_difference == 2
 
 
 def test_hook_says_what_it_checks(graph):

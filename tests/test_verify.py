@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+import tf1_embed
 from support.tables import (
     DTYPES,
     bits,
@@ -15,7 +16,8 @@ from tf1_embed import rows as chunks
 from tf1_embed.checkpoint.files.find import CheckpointDamaged
 from tf1_embed.checkpoint.grow import grow_checkpoint
 from tf1_embed.checkpoint.verify import Comparison, verify_checkpoint
-from tf1_embed.vocabulary import id_map
+from tf1_embed.rows import Rows
+from tf1_embed.vocabulary import IdMap, id_map
 
 
 def compare(tmp_path, old, new, **kwargs):
@@ -158,7 +160,7 @@ def folder(tmp_path_factory):
 
 REFUSED = {
     "fewer rows": (ValueError, "'e' has 4 rows in the old checkpoint and only 3", {"new": "fewer"}),
-    "another shape": (ValueError, r"rows of float32 \[2\] .* of float32 \[3\]", {"new": "wider"}),
+    "another shape": (ValueError, r"shape \[4, 2\] .* shape \[4, 3\]", {"new": "wider"}),
     "another dtype": (ValueError, r"of float32 .* of float64", {"new": "double"}),
     "not in the new": (KeyError, "other holds no variable 'e'", {"new": "other"}),
     "not in the old": (KeyError, "other holds no variable 'e'", {"old": "other"}),
@@ -207,3 +209,99 @@ def test_progress_is_told_of_every_old_byte(folder):
 
     verify_checkpoint(str(folder / "old"), str(folder / "old"), ["e"], progress=Bar)
     assert told == [32, 32]
+
+
+# Other axes, and variables that are no tables.
+
+
+def saved(tmp_path, **values):
+    """Saves checkpoints of these names; returns their prefixes."""
+    return [save_checkpoint(tmp_path / name, each) for name, each in values.items()]
+
+
+def test_columns_are_compared_where_the_axis_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 16)
+    # More columns than rows, and as many; a chunk is a row.
+    for dim in (2, 6):
+        old = np.arange(dim * 6, dtype=np.float32).reshape(dim, 6)
+        new = np.concatenate([old, np.ones([dim, 3], np.float32)], axis=1)
+        changed = new.copy()
+        changed[1, 5] = np.nextafter(changed[1, 5], np.float32(99))
+        changed[0, 5] += 1
+        changed[0, 7] += 1
+        prefixes = saved(
+            tmp_path,
+            old={"proj": old, "t": old.T.copy()},
+            new={"proj": new, "t": new.T.copy()},
+            changed={"proj": changed, "t": new.T.copy()},
+        )
+        found = verify_checkpoint(prefixes[0], prefixes[1], ["proj:1", "t"])
+        assert found == [("proj:1", 6, 0, (), 0.0), ("t", 6, 0, (), 0.0)]
+        (found,) = verify_checkpoint(prefixes[0], prefixes[2], ["pro?:1"])
+        assert found == ("proj:1", 6, 1, (5,), 1.0)
+
+
+def test_columns_are_compared_by_token(tmp_path):
+    old = np.arange(6, dtype=np.float32).reshape(2, 3)
+    new = np.stack([old[:, 2], [7, 7], old[:, 0], old[:, 1]], axis=1).astype(np.float32)
+    prefixes = saved(tmp_path, old={"p": old}, new={"p": new})
+    mapping = id_map(["a", "b", "c"], ["c", "x", "a", "b"])
+    assert verify_checkpoint(*prefixes, ["p:1"], mapping) == [("p:1", 3, 0, (), 0.0)]
+    new[1, 3] += 4
+    changed = save_checkpoint(tmp_path / "changed", {"p": new})
+    (found,) = verify_checkpoint(prefixes[0], changed, ["p:1"], mapping)
+    assert found == ("p:1", 3, 1, (1,), 4.0)
+
+
+def test_pattern_leaves_out_what_has_no_rows_and_a_name_is_refused(tmp_path):
+    old = {"power": np.float32(0.9), "step": np.int64(7), "t": counting_rows(4)}
+    old["empty"] = np.zeros([0, 2], "f")
+    prefixes = saved(tmp_path, old=old, new={**old, "t": counting_rows(6)})
+    assert verify_checkpoint(*prefixes, ["*"]) == [("t", 4, 0, (), 0.0)]
+    with pytest.raises(ValueError, match=r"'power' has no rows, but shape \[\]"):
+        verify_checkpoint(*prefixes, ["power"])
+    with pytest.raises(ValueError, match=r"'empty' has no rows, but shape \[0, 2\]"):
+        verify_checkpoint(*prefixes, ["empty"])
+    with pytest.raises(ValueError, match=r"'t' has no rows on axis 2, but shape \[4, 2\]"):
+        verify_checkpoint(*prefixes, ["t:2"])
+    with pytest.raises(ValueError, match="nothing that '.*e.*' matches has rows on axis 0: "):
+        verify_checkpoint(*prefixes, ["*e*"])
+
+
+def test_vocabulary_that_keeps_no_row_proves_nothing(tmp_path):
+    prefixes = saved(tmp_path, old={"e": counting_rows(1)}, new={"e": counting_rows(1)})
+    mapping = IdMap(Rows.range(0, 1, size=1), 1, np.zeros(0, np.int64))
+    with pytest.raises(ValueError, match="keeps no row of 'e', so that nothing would be proved"):
+        verify_checkpoint(*prefixes, ["e"], mapping)
+
+
+@pytest.mark.parametrize(
+    "old, new, difference",
+    [
+        (np.complex64(1 + 2j), np.complex64(1 + 5j), 3.0),
+        (np.complex64(1), np.complex64(complex(np.nan, 1)), np.inf),
+        (np.int64(2**60), np.int64(2**60 + 1), 1.0),
+        (np.int64(-(2**63)), np.int64(2**63 - 1), float(2**64)),
+        (np.int8(-128), np.int8(127), 255.0),
+        (np.bool_(True), np.bool_(False), 1.0),
+    ],
+)
+def test_differences_of_any_numbers_are_told_truly(tmp_path, old, new, difference):
+    found = compare(tmp_path, np.array([[old], [old]]), np.array([[old], [new]]))
+    assert found == ("e", 2, 1, (1,), difference)
+
+
+def test_strings_are_compared(tmp_path):
+    old = {"labels": np.array([b"x", b"yy", b""]), "e": counting_rows(2)}
+    new = {"labels": np.array([b"x", b"yy", b"", b"z"]), "e": counting_rows(3)}
+    other = {"labels": np.array([b"x", b"y", b"", b"z"]), "e": counting_rows(3)}
+    prefixes = saved(tmp_path, old=old, new=new, other=other)
+    found = verify_checkpoint(prefixes[0], prefixes[1], ["*"])
+    assert found == [("e", 2, 0, (), 0.0), ("labels", 3, 0, (), 0.0)]
+    found = verify_checkpoint(prefixes[0], prefixes[2], ["labels"])
+    assert found == [("labels", 3, 1, (1,), None)]
+    floats = save_checkpoint(tmp_path / "floats", {"labels": counting_rows(4, None)})
+    with pytest.raises(ValueError, match=r"it is of string and shape \[3\] .* of float32"):
+        verify_checkpoint(prefixes[0], floats, ["labels"])
+    with pytest.raises(TypeError, match="'labels' is of dtype string, but rows must be of numbers"):
+        tf1_embed.fingerprint_checkpoint(prefixes[0], "labels")

@@ -4,10 +4,12 @@ A certificate beside a checkpoint takes the place of the old checkpoint as a pro
 can check rows, wherever they are, although the checkpoint that they were taken from is gone.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
-from collections import namedtuple
+from typing import NamedTuple, Sequence
 
 from tf1_embed.new_file import new_file
 from tf1_embed.rows import Rows
@@ -18,7 +20,7 @@ SUFFIX = ".rows.json"
 _FORMAT = 1
 
 
-class Certificate(namedtuple("Certificate", "table rows dtype row_shape digest base")):
+class Certificate(NamedTuple):
     """Says which fingerprint rows of one table had.
 
     Attributes:
@@ -28,12 +30,24 @@ class Certificate(namedtuple("Certificate", "table rows dtype row_shape digest b
       row_shape: tuple of ints, the shape of a row.
       digest: string, the rows' `tf1_embed.fingerprint`.
       base: string, the prefix of the checkpoint that the rows came from, or None.
+      axis: int, along which ids count: 1 for a projection [dim, num_ids], whose "rows" are columns.
     """
 
-    __slots__ = ()
+    table: str
+    rows: Rows
+    dtype: str
+    row_shape: tuple[int, ...]
+    digest: str
+    base: str | None
+    axis: int = 0
+
+    @property
+    def key(self) -> str:
+        """The name by which it is found: that of the table, and the axis where it is not 0."""
+        return f"{self.table}:{self.axis}" if self.axis else self.table
 
 
-def certificate_path(prefix):
+def certificate_path(prefix: str | os.PathLike) -> str:
     """Returns the path of the certificate beside a checkpoint; a certificate's own path as it is.
 
     Example:
@@ -44,7 +58,7 @@ def certificate_path(prefix):
     return prefix if prefix.endswith(SUFFIX) else prefix + SUFFIX
 
 
-def write_certificates(prefix, certificates):
+def write_certificates(prefix: str | os.PathLike, certificates: Sequence[Certificate]) -> str:
     """Writes certificates beside a checkpoint, whole or not at all; an older file is replaced.
 
     Args:
@@ -64,31 +78,22 @@ def write_certificates(prefix, certificates):
     return path
 
 
-def encode_certificates(certificates, also=None):
+def encode_certificates(certificates: Sequence[Certificate]) -> bytes:
     """Returns the bytes of the file of certificates. The same certificates give the same bytes.
-
-    Args:
-      certificates: list of `Certificate`, one a table.
-      also: dict from the name of another variable that has an entry for each id, such as "bias" or,
-        with the axis, "projection:1", to the `Rows` that are frozen. They are named, not proved.
 
     The version of tf1_embed is noted.
 
     Raises:
       ValueError: if two certificates are of one table.
     """
-    names = [each.table for each in certificates]
+    names = [each.key for each in certificates]
     if len(set(names)) < len(names):
         raise ValueError(f"`certificates` must be one a table, got {names}")
     content = {
         "format": _FORMAT,
-        "tables": {each.table: _as_json(each) for each in certificates},
+        "tables": {each.key: _as_json(each) for each in certificates},
         "versions": {"tf1_embed": __version__},
     }
-    if also:
-        content["also"] = {
-            key: {"rows": rows.runs(), "size": rows.size} for key, rows in also.items()
-        }
     text = json.dumps(content, indent=2, sort_keys=True)
     # Lists of numbers on one line. Strings are safe: within JSON they have no line breaks.
     text = re.sub(
@@ -99,14 +104,15 @@ def encode_certificates(certificates, also=None):
     return text.encode("utf-8") + b"\n"
 
 
-def read_certificates(prefix):
+def read_certificates(prefix: str | os.PathLike) -> dict[str, Certificate]:
     """Reads the certificates beside a checkpoint.
 
     Args:
       prefix: string, the prefix of the checkpoint, or the path of the file.
 
     Returns:
-      dict from the name of each table to its `Certificate`.
+      dict from the name of each table to its `Certificate`; "projection:1" is the name where ids
+      count along axis 1.
 
     Raises:
       FileNotFoundError: if there is no such file.
@@ -115,10 +121,10 @@ def read_certificates(prefix):
     """
     path = certificate_path(prefix)
     tables = _load(path)["tables"]
-    return {name: _from_json(path, name, entry) for name, entry in tables.items()}
+    return {key: _from_json(path, key, entry) for key, entry in tables.items()}
 
 
-def grown_rows(prefix):
+def grown_rows(prefix: str | os.PathLike) -> dict[str, Rows]:
     """Returns the rows that a growth appended, to hand to `tf1_embed.TrainableRowsOptimizer`.
 
     They are those that the certificate beside a grown checkpoint does not freeze, so that no count
@@ -148,12 +154,7 @@ def grown_rows(prefix):
       ...     grown_rows(grown)
       {'table': Rows.range(6, 8, size=8)}
     """
-    path = certificate_path(prefix)
-    content = _load(path)
-    frozen = {name: _from_json(path, name, entry).rows for name, entry in content["tables"].items()}
-    for key, entry in content.get("also", {}).items():
-        frozen[key] = _rows_from_json(path, key, entry)
-    return {name: ~rows for name, rows in frozen.items()}
+    return {key: ~each.rows for key, each in read_certificates(prefix).items()}
 
 
 def _load(path):
@@ -174,13 +175,11 @@ def _load(path):
     tables = content.get("tables")
     if not isinstance(tables, dict) or not tables:
         raise _invalid(path, "it has no `tables`")
-    if not isinstance(content.get("also", {}), dict):
-        raise _invalid(path, "its `also` is no object")
     return content
 
 
 def _as_json(certificate):
-    return {
+    content = {
         "base": certificate.base,
         "dtype": certificate.dtype,
         "row_shape": list(certificate.row_shape),
@@ -188,40 +187,36 @@ def _as_json(certificate):
         "sha256": certificate.digest,
         "size": certificate.rows.size,
     }
+    if certificate.axis:
+        content.update(axis=certificate.axis, table=certificate.table)
+    return content
 
 
-def _from_json(path, name, entry):
-    take = _taker(path, name, entry)
+def _from_json(path, key, entry):
+    def take(field, expected, is_valid, default=None):
+        value = entry.get(field, default) if isinstance(entry, dict) else None
+        if not is_valid(value):
+            raise _invalid(
+                path, f"`{field}` of table {key!r} must be {expected}, got {value!r:.100}"
+            )
+        return value
+
     digest = take("sha256", "64 hexadecimal digits", _is_digest)
     dtype = take("dtype", "the name of a dtype", lambda x: isinstance(x, str) and x)
     row_shape = take("row_shape", "a list of ints", lambda x: isinstance(x, list) and _are_ints(x))
     base = take("base", "a prefix or null", lambda x: x is None or isinstance(x, str))
-    rows = _rows_from_json(path, name, entry)
-    return Certificate(name, rows, dtype, tuple(row_shape), digest, base)
-
-
-def _rows_from_json(path, name, entry):
-    take = _taker(path, name, entry)
     size = take("size", "an int", lambda x: _are_ints([x]))
     runs = take("rows", "a list of [start, stop] pairs of ints", _are_pairs)
+    axis = take("axis", "an axis of it", lambda x: _are_ints([x]) and x <= len(row_shape), 0)
+    table = take("table", "a name", lambda x: isinstance(x, str) and x, key)
     try:
-        return Rows.of_runs(runs, size)
+        rows = Rows.of_runs(runs, size)
     except (OverflowError, TypeError, ValueError) as error:
-        raise _invalid(path, f"`rows` of table {name!r}: {error}") from error
-
-
-def _taker(path, name, entry):
-    """Returns a function that takes a value out of the entry of one table, and checks it."""
-
-    def take(key, expected, is_valid):
-        value = entry.get(key) if isinstance(entry, dict) else None
-        if not is_valid(value):
-            raise _invalid(
-                path, f"`{key}` of table {name!r} must be {expected}, got {value!r:.100}"
-            )
-        return value
-
-    return take
+        raise _invalid(path, f"`rows` of table {key!r}: {error}") from error
+    certificate = Certificate(table, rows, dtype, tuple(row_shape), digest, base, axis)
+    if certificate.key != key:
+        raise _invalid(path, f"table {key!r} is {certificate.key!r} by what it says")
+    return certificate
 
 
 def _is_digest(value):

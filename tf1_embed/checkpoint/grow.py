@@ -103,14 +103,13 @@ def grow_checkpoint(
         _check_initializer(axes, initializer)
         check_slot_values(slots, slot_values, find_clocks(reader))
         changes, growths = fresh_clocks(reader, slots, clocks, slot_values), []
-        also_growths = []
         for axis in axes:
             mapping = append_map(axis.size, num_new_rows) if id_map is None else id_map
             growth = Growth(reader, axis, mapping, partition_strategy)
             is_bias = axis in others and len(reader.shape(axis.name)) == 1
             new_rows = growth.make_new_rows(_initializer_of(axis, initializer, is_bias))
             changes[axis.name] = growth.change(axis.name, new_rows)
-            (growths if axis in tables else also_growths).append(growth)
+            growths.append(growth)
             for slot in slots:
                 # A slot variable of one number a row has nothing to a column.
                 if slot.table == axis.name and len(reader.shape(slot.name)) > axis.axis:
@@ -121,7 +120,7 @@ def grow_checkpoint(
                         old = value if reset_slots else slot.source
                         change = growth.change(slot.name, value, old)
                     changes[slot.name] = change
-        certify = certificates_of(growths, also_growths)
+        certify = certificates_of(growths)
         return rewrite(reader, changes, out, force, dry_run, progress, certify)
 
 

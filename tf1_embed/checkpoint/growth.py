@@ -1,7 +1,10 @@
 """How a variable of a checkpoint, and its slot variables with it, get more rows."""
 
+from __future__ import annotations
+
 import functools
 import numbers
+from typing import Callable
 
 import numpy as np
 
@@ -22,10 +25,6 @@ class Growth:
     A row comes from one of two sources, an old or a new one. A source is the name of a tensor in
     the checkpoint that has the variable's partitions, an array or anything else that ids index, or
     a number for all rows.
-
-    Attributes:
-      axis: `VocabularyAxis`, what grows.
-      old_rows: `Rows` of the grown variable, those that it had.
     """
 
     def __init__(self, reader, axis, id_map, partition_strategy=None):
@@ -47,7 +46,6 @@ class Growth:
             )
         self._reader, self._axis, self._map = reader, axis, id_map
         self._new_rows = id_map.new_rows
-        self.axis, self.old_rows = axis, ~id_map.new_rows
         self._digest = None
         self._old = Partitions((axis.size,), None)
         if axis.axis == 0:
@@ -66,8 +64,8 @@ class Growth:
     def certificate(self):
         """Returns the `Certificate` of the old rows, once what `change` made of them is written."""
         reader, name, kept = self._reader, self._axis.name, ~self._new_rows
-        stored = StoredRows(reader, name, self._old.strategy)
-        digest = self._digest
+        axis, digest = self._axis.axis, self._digest
+        stored = StoredRows(reader, name, self._old.strategy, axis)
         if self._new.strategy == "mod" and len(self._new.sizes) > 1:
             # They were not written in the order of their ids.
             digest = self._new_digest()
@@ -77,15 +75,17 @@ class Growth:
             variable_name(name),
             kept,
             name_of(stored.dtype),
-            stored.shape[1:],
+            stored.shape[:axis] + stored.shape[axis + 1 :],
             digest.hexdigest(),
             reader.prefix,
+            axis,
         )
 
     def _new_digest(self):
-        dtype, shape = self._reader.dtype(self._axis.name), self._reader.shape(self._axis.name)
-        num_old_rows = self._map.num_rows - self._new_rows.count
-        return Digest(dtype.numpy, (num_old_rows,) + shape[1:])
+        name, axis, _ = self._axis
+        dtype, shape = self._reader.dtype(name), list(self._reader.shape(name))
+        shape[axis] = self._map.num_rows - self._new_rows.count
+        return Digest(dtype.numpy, tuple(shape))
 
     def change(self, name, new, old=None, like=None):
         """Returns the `Change` of the variable, or of a slot variable of it.
@@ -103,12 +103,12 @@ class Growth:
         old_shape = reader.shape(name) if name in reader.names() else None
         shape[axis] = self._map.num_rows
         old = name if old is None else old
-        if axis:
-            chunks = functools.partial(self._columns, dtype, shape[0], old, new)
-            return Change(dtype, shape, chunks, None, old_shape)
         digest = None
         if name == self._axis.name:
             digest = self._digest = self._new_digest()
+        if axis:
+            chunks = functools.partial(self._columns, dtype, shape[0], old, new, digest)
+            return Change(dtype, shape, chunks, None, old_shape)
         slices = self._new.slices
         if old_shape is not None and reader.is_partial(name):
             slices = [slices[self._old.slices.index(each)] for each in reader.slices(name)]
@@ -149,7 +149,7 @@ class Growth:
             return np.full([ids.size, *row_shape], cast(np.float64(source), dtype.numpy))
         return source[ids]
 
-    def _columns(self, dtype, num_rows, old, new):
+    def _columns(self, dtype, num_rows, old, new, digest):
         """Yields the rows of a variable whose columns grow, chunk by chunk."""
         old_ids = self._map.old_ids(np.arange(self._map.num_rows))
         is_old = old_ids >= 0
@@ -161,6 +161,8 @@ class Growth:
                 rows[:, is_old] = self._reader.rows(old, start, stop)[:, old_ids[is_old]]
             else:
                 rows[:, is_old] = cast(np.float64(old), dtype.numpy)
+            if digest is not None:
+                digest.update(rows[:, is_old])
             if isinstance(new, numbers.Number):
                 rows[:, ~is_old] = cast(np.float64(new), dtype.numpy)
             else:
@@ -179,12 +181,6 @@ class Growth:
         return np.ascontiguousarray(np.concatenate(chunks, axis=1))
 
 
-def certificates_of(growths, also=()):
-    """Returns a function for `rewrite`, that says which rows are old when all is written.
-
-    Args:
-      growths: list of `Growth` of tables, of which there will be a `Certificate`.
-      also: list of `Growth` of other variables that have the same ids; these are named.
-    """
-    old_rows = {str(growth.axis): growth.old_rows for growth in also}
-    return lambda: ([growth.certificate() for growth in growths], old_rows)
+def certificates_of(growths: list[Growth]) -> Callable[[], list[Certificate]]:
+    """Returns a function that makes the certificates of the old rows, for `rewrite`."""
+    return lambda: [growth.certificate() for growth in growths]

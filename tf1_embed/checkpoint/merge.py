@@ -16,7 +16,7 @@ from tf1_embed.checkpoint.slots import (
     trainable_name,
     variable_name,
 )
-from tf1_embed.checkpoint.vocabulary_axis import table_axes
+from tf1_embed.checkpoint.vocabulary_axis import row_axes
 from tf1_embed.vocabulary import IdMap, append_map
 
 
@@ -120,7 +120,7 @@ def merge_checkpoint(
 
 def _tables_without_parts(reader, tables):
     """Returns the tables that are meant; a pattern means the variables of new rows as well."""
-    axes = table_axes(reader, tables)
+    axes = row_axes(reader, tables)
     parts = {
         trainable_name(axis.name, suffix) for axis in axes for suffix in (NEW_ROWS, CHOSEN_ROWS)
     }

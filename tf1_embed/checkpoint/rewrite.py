@@ -94,8 +94,8 @@ def rewrite(reader, changes, out, force=False, dry_run=False, progress=None, cer
       dry_run: bool, whether nothing is written.
       progress: function of the number of bytes in all, which returns a context with a method
         `update(num_bytes)`, such as a `tqdm`.
-      certify: function without arguments, called when all tensors are written, that returns what
-        `encode_certificates` takes; it is put beside the checkpoint.
+      certify: function without arguments that returns a list of `Certificate`, called when all
+        tensors are written; they are put beside the checkpoint.
 
     Returns:
       list of `Written`, by name.
@@ -131,7 +131,7 @@ def rewrite(reader, changes, out, force=False, dry_run=False, progress=None, cer
                     _write(writer, reader, each.name, changes[each.name])
             reader.check_rest()
             if certify is not None:
-                writer.add_file(SUFFIX, encode_certificates(*certify()))
+                writer.add_file(SUFFIX, encode_certificates(certify()))
     return written
 
 

@@ -119,9 +119,7 @@ def find_tables(reader, patterns):
       KeyError: if one matches nothing; the error lists what there is.
       ValueError: if `patterns` is a string, or empty.
     """
-    if isinstance(patterns, str) or not patterns:
-        what = f"the string {patterns!r}" if patterns else "none"
-        raise ValueError(f"`tables` must be a list of names, got {what}")
+    check_tables(patterns)
     slots = find_slots(reader)
     found = []
     for pattern in patterns:
@@ -132,6 +130,13 @@ def find_tables(reader, patterns):
         ]
         found += matches or [reader.find(pattern)]
     return list(dict.fromkeys(found))
+
+
+def check_tables(tables):
+    """Raises a ValueError if `tables` is a string, or empty."""
+    if isinstance(tables, str) or not tables:
+        what = f"the string {tables!r}" if tables else "none"
+        raise ValueError(f"`tables` must be a list of names, got {what}")
 
 
 def initial_value(reader, slot, values=None):

@@ -11,7 +11,7 @@ from tf1_embed.checkpoint.slots import (
     trainable_name,
     variable_name,
 )
-from tf1_embed.checkpoint.vocabulary_axis import table_axes
+from tf1_embed.checkpoint.vocabulary_axis import row_axes
 from tf1_embed.rows import Rows, rows_in_chunk
 
 
@@ -70,7 +70,7 @@ def split_checkpoint(
     with CheckpointReader(checkpoint) as reader:
         changes = {}
         slots = find_slots(reader).values()
-        for axis in table_axes(reader, tables):
+        for axis in row_axes(reader, tables):
             name, new_name = axis.name, trainable_name(axis.name, suffix)
             if name != variable_name(name):
                 raise ValueError(

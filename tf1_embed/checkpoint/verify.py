@@ -1,57 +1,65 @@
 """Compares the old rows of tables in two checkpoints, bit for bit."""
 
+from __future__ import annotations
+
 import os
-from collections import namedtuple
+from typing import Any, Callable, NamedTuple, Sequence
 
 from tf1_embed.bfloat16 import name_of
 from tf1_embed.certificates import SUFFIX, read_certificates
 from tf1_embed.checkpoint.files.ahead import ahead
 from tf1_embed.checkpoint.files.reader import CheckpointReader
-from tf1_embed.checkpoint.files.stored_rows import StoredRows
+from tf1_embed.checkpoint.files.stored_rows import StoredRows, StoredStrings
 from tf1_embed.checkpoint.rewrite import Silence
-from tf1_embed.checkpoint.slots import find_tables, variable_name
-from tf1_embed.fingerprints import changed_rows, digest_of, largest_difference
-from tf1_embed.rows import Rows, ids_of, rows_in_chunk
+from tf1_embed.checkpoint.slots import variable_name
+from tf1_embed.checkpoint.vocabulary_axis import named_axes
+from tf1_embed.fingerprints import ChangedRows, beside, chunks_of, digest_of
+from tf1_embed.rows import Rows
 from tf1_embed.vocabulary import IdMap
 
 # Ids that are listed of rows that differ.
 MAX_LISTED = 10
 
 
-class Comparison(
-    namedtuple("Comparison", "table num_rows num_changed first_ids largest_difference")
-):
+class Comparison(NamedTuple):
     """What became of the old rows of a table.
 
     Attributes:
-      table: string, its name.
-      num_rows: int, how many old rows were compared.
+      table: string, its name, with the axis as in "projection:1" where that is not 0.
+      num_rows: int, how many old rows were compared, 1 or more.
       num_changed: int, how many of them differ in any bit; None if some do, and it is not known
         how many, since only a certificate was compared. So are the other two then.
       first_ids: tuple of ints, the old ids of the first of those, at most 10.
       largest_difference: float, the largest absolute difference of two numbers; 0 if they compare
-        as equal (zeros of both signs, NaNs), infinity where one of the two is not finite.
+        as equal (zeros of both signs, NaNs), infinity where one of the two is not finite; None if
+        they are no numbers, but strings or bits of a dtype that NumPy does not know.
     """
 
-    __slots__ = ()
+    table: str
+    num_rows: int
+    num_changed: int | None
+    first_ids: tuple[int, ...] | None
+    largest_difference: float | None
 
 
 def verify_checkpoint(
-    old,
-    new,
-    tables,
-    id_map=None,
-    partition_strategy=None,
-    new_partition_strategy=None,
-    progress=None,
-):
+    old: str | os.PathLike,
+    new: str | os.PathLike,
+    tables: Sequence[str],
+    id_map: IdMap | None = None,
+    partition_strategy: str | None = None,
+    new_partition_strategy: str | None = None,
+    progress: Callable[[int], Any] | None = None,
+) -> list[Comparison]:
     """Compares every old row of tables with its row in a grown checkpoint, bit for bit.
 
     Args:
       old: string, the prefix of the old checkpoint on a local disk, or a folder, whose latest is
         taken; or, if that one is gone, a certificate of its rows, `*.rows.json`.
       new: string, likewise, the grown one. Its tables may have more rows.
-      tables: list of strings, names or patterns (`user_*`).
+      tables: list of strings, names or patterns (`user_*`), of variables of numbers or strings;
+        with the axis as in "projection:1" where ids have columns. A pattern leaves out what has no
+        rows, such as `global_step`.
       id_map: `tf1_embed.vocabulary.IdMap`, where old rows moved to; default: every id is kept.
       partition_strategy: "mod" or "div", how lookups send ids to partitions; needed where a table
         has more than one.
@@ -65,9 +73,11 @@ def verify_checkpoint(
     Raises:
       FileNotFoundError: if there is no such checkpoint or certificate.
       KeyError: if one of the two lacks a table.
-      ValueError: if `tables` is a string or empty; if the new table has fewer rows, another row
+      ValueError: if `tables` is a string or empty, or a table has no rows; if there is no old row
+        to compare, so that nothing would be proved; if the new table has fewer rows, another row
         shape or dtype, or `id_map` is for other numbers of rows; if a strategy is needed and not
         given; if `old` is a damaged certificate, or `id_map` is given with one.
+      TypeError: if a table is of a dtype whose values have no size, and of no strings.
       CheckpointDamaged: if a checkpoint is damaged.
     """
     new_strategy = new_partition_strategy or partition_strategy
@@ -79,12 +89,12 @@ def verify_checkpoint(
         return _verify_certificates(read_certificates(old), new, tables, new_strategy)
     with CheckpointReader(old) as old_reader, CheckpointReader(new) as new_reader:
         pairs = []
-        for name in find_tables(old_reader, tables):
-            old_rows = StoredRows(old_reader, name, partition_strategy)
-            new_name = new_reader.find(variable_name(name))
-            new_rows = StoredRows(new_reader, new_name, new_strategy)
-            pairs.append((old_rows, new_rows, _check_pair(old_rows, new_rows, id_map)))
-        total = sum(old_reader.num_bytes(old_rows.name) for old_rows, _, _ in pairs)
+        for axis in named_axes(old_reader, tables):
+            new_name = new_reader.find(variable_name(axis.name))
+            old_rows = _rows_of(old_reader, axis.name, partition_strategy, axis.axis)
+            new_rows = _rows_of(new_reader, new_name, new_strategy, axis.axis)
+            pairs.append((axis, old_rows, new_rows, _check_pair(axis, old_rows, new_rows, id_map)))
+        total = sum(old_reader.num_bytes(axis.name) for axis, *_ in pairs)
         with (progress or Silence)(total) as bar:
             comparisons = [_compare(*pair, bar) for pair in pairs]
         old_reader.check_rest()
@@ -92,63 +102,80 @@ def verify_checkpoint(
     return comparisons
 
 
+def _rows_of(reader, name, partition_strategy, axis):
+    dtype = reader.dtype(name)
+    if dtype is not None and dtype.name == "string" and axis == 0:
+        return StoredStrings(reader, name)
+    return StoredRows(reader, name, partition_strategy, axis)
+
+
 def _verify_certificates(certificates, new, tables, partition_strategy):
     with CheckpointReader(new) as reader:
         comparisons = []
-        for name in find_tables(reader, tables):
-            table = variable_name(name)
-            if table not in certificates:
+        for axis in named_axes(reader, tables):
+            if str(axis) not in certificates:
                 raise KeyError(
-                    f"the certificate is not of {table!r} but of {', '.join(sorted(certificates))}"
+                    f"the certificate is not of {str(axis)!r} but of "
+                    f"{', '.join(sorted(certificates))}"
                 )
-            rows = certificates[table].rows
-            stored = StoredRows(reader, name, partition_strategy)
-            is_same = digest_of(stored, rows) == certificates[table].digest
+            certificate = certificates[str(axis)]
+            rows = certificate.rows
+            _check_some(axis, rows, "the certificate names no row")
+            stored = StoredRows(reader, axis.name, partition_strategy, axis.axis)
+            is_same = digest_of(stored, rows, axis.axis) == certificate.digest
             found = (0, (), 0.0) if is_same else (None, None, None)
-            comparisons.append(Comparison(table, rows.count, *found))
+            comparisons.append(Comparison(str(axis), rows.count, *found))
         reader.check_rest()
     return comparisons
 
 
-def _check_pair(old_rows, new_rows, id_map):
+def _check_some(axis, rows, what):
+    if not rows.count:
+        raise ValueError(f"{what} of {str(axis)!r}, so that nothing would be proved of any")
+
+
+def _check_pair(axis, old_rows, new_rows, id_map):
     """Returns the `IdMap` of the two, which keeps all ids if none is given."""
-    name = variable_name(old_rows.name)
-    if old_rows.dtype != new_rows.dtype or old_rows.shape[1:] != new_rows.shape[1:]:
+    name, number = str(axis), axis.axis
+    num_old, num_new = axis.size, sum(new_rows.shape[number : number + 1])
+    like_old = new_rows.shape[:number] + (num_old,) + new_rows.shape[number + 1 :]
+    if old_rows.dtype != new_rows.dtype or like_old != old_rows.shape:
         raise ValueError(
-            f"{name!r} has rows of {name_of(old_rows.dtype)} {list(old_rows.shape[1:])} in the old "
-            f"checkpoint and of {name_of(new_rows.dtype)} {list(new_rows.shape[1:])} in the new one"
+            f"{name!r} must be the same in both but for the number of its rows; it is of "
+            f"{_dtype_name(old_rows)} and shape {list(old_rows.shape)} in the old checkpoint, and "
+            f"of {_dtype_name(new_rows)} and shape {list(new_rows.shape)} in the new one"
         )
     if id_map is None:
-        num_old, num_new = old_rows.shape[0], new_rows.shape[0]
         if num_new < num_old:
             raise ValueError(
                 f"{name!r} has {num_old} rows in the old checkpoint and only {num_new} in the new"
             )
         return IdMap(Rows.range(num_old, num_new, size=num_new), num_old)
-    if (id_map.num_old_rows, id_map.num_rows) != (old_rows.shape[0], new_rows.shape[0]):
+    if (id_map.num_old_rows, id_map.num_rows) != (num_old, num_new):
         raise ValueError(
             f"the vocabularies are of {id_map.num_old_rows} and {id_map.num_rows} rows, but "
-            f"{name!r} has {old_rows.shape[0]} and {new_rows.shape[0]}"
+            f"{name!r} has {num_old} and {num_new}"
         )
+    _check_some(axis, ~id_map.new_rows, "the new vocabulary keeps no row")
     return id_map
 
 
-def _compare(old_rows, new_rows, id_map, bar):
-    kept = ~id_map.new_rows
-    step = rows_in_chunk(old_rows.dtype, old_rows.shape[1:])
-    num_changed, first_ids, largest = 0, [], 0.0
+def _dtype_name(rows):
+    return "string" if isinstance(rows, StoredStrings) else name_of(rows.dtype)
+
+
+def _compare(axis, old_rows, new_rows, id_map, bar):
+    kept, number = ~id_map.new_rows, axis.axis
+    changed = ChangedRows(MAX_LISTED, number)
     # The new rows are read and checked by a second thread.
-    in_new = ahead(new_rows[index] for index in kept.chunks(step))
-    for index, new in zip(kept.chunks(step), in_new):
-        old_ids = id_map.old_ids(ids_of(index))
-        old = old_rows[old_ids]
-        changed = changed_rows(old, new)
-        if changed.size:
-            num_changed += changed.size
-            # Under another order of ids the first ones may come late.
-            first_ids = sorted(first_ids + old_ids[changed].tolist())[:MAX_LISTED]
-            largest = max(largest, largest_difference(old[changed], new[changed]))
+    in_new = ((id_map.old_ids(ids), new) for ids, new in ahead(chunks_of(new_rows, kept, number)))
+    for ids, old, new in beside(old_rows, in_new, number):
+        changed.add(ids, old, new)
         bar.update(old.nbytes)
     return Comparison(
-        variable_name(old_rows.name), kept.count, num_changed, tuple(first_ids), largest
+        str(axis),
+        kept.count,
+        changed.count,
+        tuple(changed.first_ids),
+        changed.largest_difference,
     )

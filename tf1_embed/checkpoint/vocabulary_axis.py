@@ -1,11 +1,15 @@
 """Variables that have a row, or a column, for each id of a vocabulary."""
 
-from collections import namedtuple
+from __future__ import annotations
 
-from tf1_embed.checkpoint.slots import find_slots, find_tables, variable_name
+import re
+from typing import NamedTuple, Sequence
+
+from tf1_embed.checkpoint.files.reader import CheckpointReader
+from tf1_embed.checkpoint.slots import check_tables, find_slots, find_tables, variable_name
 
 
-class VocabularyAxis(namedtuple("VocabularyAxis", "name axis size")):
+class VocabularyAxis(NamedTuple):
     """A variable, and the axis of it that has an entry for each id.
 
     Attributes:
@@ -14,23 +18,67 @@ class VocabularyAxis(namedtuple("VocabularyAxis", "name axis size")):
       size: int, the number of ids.
     """
 
-    __slots__ = ()
+    name: str
+    axis: int
+    size: int
 
-    def __str__(self):
+    def __str__(self) -> str:
         return variable_name(self.name) + (f":{self.axis}" if self.axis else "")
 
 
-def table_axes(reader, tables):
-    """Returns a `VocabularyAxis` for each table that names or patterns mean.
+def named_axes(reader: CheckpointReader, tables: Sequence[str]) -> list[VocabularyAxis]:
+    """Returns a `VocabularyAxis`, of any dtype, for each variable that names or patterns mean.
+
+    Args:
+      reader: `CheckpointReader`.
+      tables: list of strings, names or patterns (`user_*`), with the axis as in "projection:1"
+        where ids count along another one than axis 0. A pattern leaves out what has no such rows.
 
     Raises:
       KeyError: if one matches nothing.
       ValueError: if one has no rows, or `tables` is a string or empty.
     """
-    return [_axis(reader, name, 0) for name in find_tables(reader, tables)]
+    check_tables(tables)
+    found: list[VocabularyAxis] = []
+    for text in tables:
+        pattern, axis = _pattern_and_axis(reader, text)
+        names = find_tables(reader, [pattern])
+        shapes = {name: reader.shape(name) for name in names}
+        with_rows = [name for name in names if 0 not in shapes[name] and len(shapes[name]) > axis]
+        if not with_rows or variable_name(names[0]) == pattern != variable_name(with_rows[0]):
+            raise ValueError(
+                f"{pattern!r} has no rows{f' on axis {axis}' if axis else ''}, but shape "
+                f"{list(shapes[names[0]])}"
+                if len(names) == 1
+                else f"nothing that {pattern!r} matches has rows on axis {axis}: {', '.join(names)}"
+            )
+        found += [VocabularyAxis(name, axis, shapes[name][axis]) for name in with_rows]
+    return list(dict.fromkeys(found))
 
 
-def also_axes(reader, also):
+def table_axes(reader: CheckpointReader, tables: Sequence[str]) -> list[VocabularyAxis]:
+    """Returns a `VocabularyAxis` for each table of floats that names or patterns mean.
+
+    Raises:
+      KeyError: if one matches nothing.
+      ValueError: if one has no rows or other values, or `tables` is a string or empty.
+    """
+    return [_axis(reader, each.name, each.axis) for each in named_axes(reader, tables)]
+
+
+def row_axes(reader: CheckpointReader, tables: Sequence[str]) -> list[VocabularyAxis]:
+    """Returns what `table_axes` does; raises a ValueError for an axis that is not 0."""
+    axes = table_axes(reader, tables)
+    for each in axes:
+        if each.axis:
+            raise ValueError(
+                f"`tables` names axis {each.axis} of {variable_name(each.name)!r}, but only rows "
+                f"can be in a variable of their own"
+            )
+    return axes
+
+
+def also_axes(reader: CheckpointReader, also: Sequence[str]) -> list[VocabularyAxis]:
     """Returns a `VocabularyAxis` for each of `also`, such as "bias" or "projection:1".
 
     Raises:
@@ -50,7 +98,7 @@ def also_axes(reader, also):
     return axes
 
 
-def find_also(reader, tables):
+def find_also(reader: CheckpointReader, tables: Sequence[VocabularyAxis]) -> list[VocabularyAxis]:
     """Finds other variables that have as many rows, or columns, as the tables.
 
     Args:
@@ -70,6 +118,14 @@ def find_also(reader, tables):
             if axis is not None:
                 found.append(_axis(reader, name, axis))
     return found
+
+
+def _pattern_and_axis(reader, text):
+    """Returns a name or pattern without its axis, and the axis; a name may have a colon itself."""
+    match = re.match(r"(.+):([0-9]{1,3})\Z", text)
+    if match is None or text in map(variable_name, reader.names()):
+        return text, 0
+    return match.group(1), int(match.group(2))
 
 
 def _axis(reader, name, axis):

@@ -4,6 +4,8 @@ import json
 import math
 import shlex
 
+from tf1_embed.fingerprints import how_far
+
 
 def print_variables(arguments, variables):
     """Prints the variables of a checkpoint, a list of `Variable`; returns 0."""
@@ -55,13 +57,9 @@ def comparison(each):
             f"of them differ only the old checkpoint could tell"
         )
     more = ", ..." if each.num_changed > len(each.first_ids) else ""
-    far = (
-        f"by at most {each.largest_difference:g}"
-        if each.largest_difference
-        else "in bits that compare as equal"
-    )
     return (
-        f"{each.table}: {each.num_changed} of {each.num_rows} old rows changed {far}: ids "
+        f"{each.table}: {each.num_changed} of {each.num_rows} old rows changed "
+        f"{how_far(each.largest_difference)}: ids "
         f"{', '.join(str(i) for i in each.first_ids)}{more}"
     )
 

@@ -33,17 +33,20 @@ class LiveRows:
     partition_strategy: str | None
     graph: tf.Graph
 
-    def __init__(self, variable: Any, partition_strategy: str | None = None) -> None:
+    def __init__(self, variable: Any, partition_strategy: str | None = None, axis: int = 0) -> None:
         """Makes the operations that read, or finds those made before.
 
         Args:
           variable: `tf.Variable` of shape [num_rows, ...], a partitioned one, or the list of its
             partitions.
           partition_strategy: "mod" or "div"; needed where there is more than one partition.
+          axis: int, along which ids count. Partitions lie along axis 0, so that on another one the
+            rows that are read follow one another.
 
         Raises:
           TypeError: if `variable` is not a variable.
-          ValueError: if it has no known shape, or `partition_strategy` is needed and not given.
+          ValueError: if it has no known shape, or no such axis, or `partition_strategy` is needed
+            and not given.
           RuntimeError: if the operations are not there yet and the graph is finalized.
         """
         parts = partitions_of(variable)
@@ -61,6 +64,12 @@ class LiveRows:
         self.name = full_name(variable)
         self.graph = parts[0].op.graph
         sizes = tuple(part.shape.as_list()[0] for part in parts)
+        if not 0 <= axis < parts[0].shape.ndims:
+            raise ValueError(
+                f"`axis` of variable {self.name!r} of shape {parts[0].shape} cannot be {axis}"
+            )
+        if axis and len(parts) > 1:
+            partition_strategy = "div"
         check_strategy(variable, partition_strategy)
         self.partition_strategy = partition_strategy if len(parts) > 1 else None
         self._partitions = Partitions(sizes, self.partition_strategy)

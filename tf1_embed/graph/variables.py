@@ -99,6 +99,43 @@ def _by_full_name(variables):
     }
 
 
+def axis_of(variable, own: int | None, axis: int | dict[VariableLike, int]) -> int:
+    """Returns the axis along which a variable's ids count.
+
+    Args:
+      variable: `tf.Variable`, partitioned or not, or the tuple of its partitions.
+      own: int, the axis that its key brings, as "projection:1" does; else None.
+      axis: int for all variables, or a dict from variables, names or patterns to their axes.
+
+    Raises:
+      ValueError: if the two differ.
+    """
+    if isinstance(axis, dict):
+        name = full_name(variable)
+        said = [
+            number
+            for key, number in axis.items()
+            if (fnmatch.fnmatchcase(name, key) if isinstance(key, str) else key is variable)
+        ]
+        axis = said[0] if said else None
+    elif own is not None and axis == 0:
+        axis = None  # The default.
+    if None not in (own, axis) and own != axis:
+        raise ValueError(f"`axis` of variable {full_name(variable)!r} is both {own} and {axis}")
+    return own if own is not None else axis or 0
+
+
+def check_axis_keys(axis: int | dict[VariableLike, int], variables: Sequence[Any]) -> None:
+    """Raises a KeyError for a name in `axis` that is none of the variables whose rows are given."""
+    names = {full_name(each).rsplit("/part_", 1)[0] for each in variables}
+    for key in axis if isinstance(axis, dict) else ():
+        if isinstance(key, str) and not fnmatch.filter(names, key):
+            raise KeyError(
+                f"`axis` has {key!r}, which is none of the variables whose rows are given: "
+                f"{', '.join(sorted(names))}"
+            )
+
+
 def is_ref(variable) -> bool:
     """Tells a ref variable, the default of TF 1, from a resource variable."""
     return not hasattr(variable, "handle")

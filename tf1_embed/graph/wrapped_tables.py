@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from typing import Any, NamedTuple
 
 import tensorflow.compat.v1 as tf
@@ -11,6 +10,8 @@ from tf1_embed.graph.graph_mode import check_graph_mode
 from tf1_embed.graph.scratch import WrappedTable
 from tf1_embed.graph.variables import (
     VariableLike,
+    axis_of,
+    check_axis_keys,
     check_variable,
     full_name,
     resolve_variables,
@@ -60,7 +61,7 @@ class WrappedTables:
             for key in wrap.trainable_rows:
                 if isinstance(key, str):
                     self._resolve(number, key)
-            self._check_axes(wrap.axis)
+            check_axis_keys(wrap.axis, [table.variable for table in self._tables.values()])
         graph = tf.get_default_graph()
         return [table for op, table in self._tables.items() if op.graph is graph]
 
@@ -80,7 +81,7 @@ class WrappedTables:
         wrap = self._wraps[number]
         chosen = resolve_variables({key: wrap.trainable_rows[key]}, "trainable_rows")
         for variable, axis, rows in chosen:
-            axis = _axis_of(variable, axis, wrap.axis)
+            axis = axis_of(variable, axis, wrap.axis)
             for part, part_rows in rows_by_partition(variable, rows, wrap.partition_strategy, axis):
                 check_variable(part, part_rows, axis)
                 if self._given.setdefault(part.op, (number, key)) != (number, key):
@@ -91,32 +92,6 @@ class WrappedTables:
                 if part.op not in self._tables:
                     table = WrappedTable(part, part_rows, axis, wrap.full_slots)
                     self._tables[part.op] = table
-
-    def _check_axes(self, axis):
-        names = {table.variable.op.name.rsplit("/part_", 1)[0] for table in self._tables.values()}
-        for key in axis if isinstance(axis, dict) else ():
-            if isinstance(key, str) and not fnmatch.filter(names, key):
-                raise KeyError(
-                    f"`axis` has {key!r}, which is none of the variables whose rows are given: "
-                    f"{', '.join(sorted(names))}"
-                )
-
-
-def _axis_of(variable, own, axis):
-    """Returns the axis of a variable: that which its name brings, or the one of `axis`."""
-    if isinstance(axis, dict):
-        name = full_name(variable)
-        said = [
-            number
-            for key, number in axis.items()
-            if (fnmatch.fnmatchcase(name, key) if isinstance(key, str) else key is variable)
-        ]
-        axis = said[0] if said else None
-    elif own is not None and axis == 0:
-        axis = None  # The default.
-    if None not in (own, axis) and own != axis:
-        raise ValueError(f"`axis` of variable {full_name(variable)!r} is both {own} and {axis}")
-    return own if own is not None else axis or 0
 
 
 def summarize(tables: list[WrappedTable], optimizer: Any, others: str) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.certificates import Certificate, write_certificates
+from tf1_embed.graph.variables import VariableLike
 from tf1_embed.proof.frozen_rows import FrozenRows, describe, frozen_bits_of
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class FrozenRowsChecker:
         expected: PathLike | None = None,
         partition_strategy: str | None = None,
         folder: PathLike | None = None,
+        axis: int | dict[VariableLike, int] = 0,
     ):
         """Makes the operations that read the rows; reads none yet.
 
@@ -71,19 +73,22 @@ class FrozenRowsChecker:
           partition_strategy: "mod" or "div", how lookups send ids to the partitions of variables
             that have more than one.
           folder: string, where the temporary file is made; default: the system's place.
+          axis: int, or a dict from variables to ints, along which ids count, as for
+            `TrainableRowsOptimizer`: 1 for a projection [dim, num_ids], whose columns are then
+            meant; also said by a name, "projection:1".
 
         Raises:
           TypeError: if `frozen_rows` are none of these.
-          ValueError: if a variable lacks some of its rows, or they are not on axis 0; if
-            `partition_strategy` is needed and not given; if `expected` is a certificate of other
-            rows, or damaged.
+          ValueError: if a variable lacks some of its rows, or the axis; if `axis` is given for a
+            `GrownTable`; if `partition_strategy` is needed and not given; if `expected` is a
+            certificate of other rows, or damaged.
           FileNotFoundError: if `expected` does not exist.
           KeyError: if a name or pattern matches no variable (the trainable ones are listed), or
             `expected` has no table of a variable's name.
           RuntimeError: if the graph is finalized, and no earlier checker read these variables; if
             a variable is named in eager mode.
         """
-        self._tables = frozen_bits_of(frozen_rows, expected, partition_strategy)
+        self._tables = frozen_bits_of(frozen_rows, expected, partition_strategy, axis)
         self._folder = folder
         self.seconds: float = 0.0
 
@@ -161,6 +166,7 @@ class FrozenRowsHook(tf.train.SessionRunHook):
         certificate: PathLike | None = None,
         partition_strategy: str | None = None,
         folder: PathLike | None = None,
+        axis: int | dict[VariableLike, int] = 0,
     ):
         """Takes what to check, and how often.
 
@@ -173,6 +179,7 @@ class FrozenRowsHook(tf.train.SessionRunHook):
             certificate of the rows is written after the check at the end; None: nowhere.
           partition_strategy: as for `FrozenRowsChecker`.
           folder: as for `FrozenRowsChecker`.
+          axis: as for `FrozenRowsChecker`.
 
         Raises:
           ValueError: if `every_n_steps` or `every_n_secs` is not positive.
@@ -181,7 +188,7 @@ class FrozenRowsHook(tf.train.SessionRunHook):
             if value is not None and not value > 0:
                 raise ValueError(f"`{argument}` must be positive, or None; got {value!r}")
         self._frozen_rows = frozen_rows
-        self._options = (expected, partition_strategy, folder)
+        self._options = (expected, partition_strategy, folder, axis)
         self._every_n_steps = every_n_steps
         self._every_n_secs = every_n_secs
         self._certificate = certificate
@@ -249,6 +256,7 @@ def check_frozen_rows(
     frozen_rows: FrozenRows,
     expected: PathLike,
     partition_strategy: str | None = None,
+    axis: int | dict[VariableLike, int] = 0,
 ) -> None:
     """Checks once that frozen rows in a session are those of a certificate or a checkpoint.
 
@@ -261,6 +269,7 @@ def check_frozen_rows(
       expected: string, the path of a certificate (`….rows.json`), or the prefix of the old
         checkpoint.
       partition_strategy: as for `FrozenRowsChecker`.
+      axis: as for `FrozenRowsChecker`.
 
     Raises:
       FrozenRowsChanged: if a bit differs.
@@ -270,6 +279,6 @@ def check_frozen_rows(
     if expected is None:
         raise ValueError("`expected` must be the path of a certificate or a checkpoint, got None")
     with session.graph.as_default():
-        tables = frozen_bits_of(frozen_rows, expected, partition_strategy)
+        tables = frozen_bits_of(frozen_rows, expected, partition_strategy, axis)
     for table in tables:
         table.compare_with_expected(session)

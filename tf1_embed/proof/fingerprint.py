@@ -23,6 +23,7 @@ def fingerprint(
     rows: Rows | None = None,
     session: tf.Session | None = None,
     partition_strategy: str | None = None,
+    axis: int = 0,
 ) -> str:
     r"""Returns the SHA-256 of rows of a table, in the order of their ids.
 
@@ -44,15 +45,18 @@ def fingerprint(
       session: `tf.Session` in which a variable has its value; default: the default session.
       partition_strategy: "mod" or "div", how lookups send ids to the partitions of a variable that
         has more than one.
+      axis: int, along which ids count: 1 for a projection [dim, num_ids]. What is hashed is the
+        array that `np.take(values, ids, axis)` returns, so that of 10 columns the line says
+        "64x10".
 
     Returns:
       string of 64 hexadecimal digits.
 
     Raises:
       TypeError: if `values` are a tensor, or Python objects; if `rows` are not `Rows`.
-      ValueError: if the table is a scalar, or lacks some of `rows`; if there is no session for
-        a variable; if `partition_strategy` is needed and not given; if `rows` are given
-        for a `GrownTable`.
+      ValueError: if the table is a scalar, or lacks the axis or some of `rows`; if there is no
+        session for a variable; if `partition_strategy` is needed and not given; if `rows` or `axis`
+        are given for a `GrownTable`.
       RuntimeError: if the graph was finalized before its operations to read the rows were made,
         by an earlier call or by a `FrozenRowsChecker`.
 
@@ -70,12 +74,16 @@ def fingerprint(
       True
     """
     if not isinstance(values, np.ndarray):
-        values, rows = _readable(values, rows, session, partition_strategy)
-    return digest_of(values, rows)
+        values, rows = _readable(values, rows, session, partition_strategy, axis)
+    return digest_of(values, rows, axis)
 
 
 def fingerprint_checkpoint(
-    checkpoint: str, name: str, rows: Rows | None = None, partition_strategy: str | None = None
+    checkpoint: str,
+    name: str,
+    rows: Rows | None = None,
+    partition_strategy: str | None = None,
+    axis: int = 0,
 ) -> str:
     """Returns the `fingerprint` of rows of a table in a checkpoint.
 
@@ -85,6 +93,7 @@ def fingerprint_checkpoint(
       rows: `Rows` of the table, of any size that it had or has; default: all.
       partition_strategy: "mod" or "div", how lookups send ids to the partitions of a table that was
         saved in more than one.
+      axis: int, as for `fingerprint`.
 
     Returns:
       string of 64 hexadecimal digits.
@@ -96,12 +105,13 @@ def fingerprint_checkpoint(
       CheckpointDamaged: if the checkpoint is damaged.
     """
     with CheckpointReader(checkpoint) as reader:
-        digest = digest_of(StoredRows(reader, reader.find(name), partition_strategy), rows)
+        stored = StoredRows(reader, reader.find(name), partition_strategy, axis)
+        digest = digest_of(stored, rows, axis)
         reader.check_rest()
         return digest
 
 
-def _readable(values, rows, session, partition_strategy):
+def _readable(values, rows, session, partition_strategy, axis):
     """Returns what can be indexed by ids, and the rows of it."""
     if _is_of_tensorflow(values):
         from tf1_embed.graph.live_rows import LiveRows, frozen_variable_and_rows
@@ -112,10 +122,12 @@ def _readable(values, rows, session, partition_strategy):
                     f"`rows` must be left out for a GrownTable, whose frozen rows are taken; for "
                     f"others, give {values.name!r} its variables: table.frozen, table.trainable"
                 )
+            if axis:
+                raise ValueError(f"`axis` must be left out for a GrownTable, got {axis}")
             # It knows how its lookups go.
             partition_strategy = values.partition_strategy
             values, rows = frozen_variable_and_rows(values)
-        return LiveRows(values, partition_strategy).in_session(session), rows
+        return LiveRows(values, partition_strategy, axis).in_session(session), rows
     return np.asarray(values), rows
 
 

@@ -13,15 +13,17 @@ from tf1_embed.checkpoint.files.find import find_checkpoint
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.fingerprints import (
+    ChangedRows,
     Digest,
     as_bytes,
+    beside,
     check_rows,
-    largest_difference,
+    chunks_of,
+    how_far,
 )
 from tf1_embed.graph.live_rows import LiveRows
 from tf1_embed.proof.fingerprint import fingerprint_checkpoint
 from tf1_embed.proof.summaries import record_changed_rows
-from tf1_embed.rows import ids_of, rows_in_chunk
 
 if TYPE_CHECKING:
     from typing import BinaryIO, Mapping
@@ -74,18 +76,24 @@ class FrozenBits:
     Attributes:
       name: string, the full name of the variable.
       rows: `Rows`, those that are frozen.
+      axis: int, along which their ids count.
     """
 
     name: str
     rows: Rows
+    axis: int
 
     def __init__(
-        self, variable: LiveVariable, rows: Rows, partition_strategy: str | None = None
+        self,
+        variable: LiveVariable,
+        rows: Rows,
+        partition_strategy: str | None = None,
+        axis: int = 0,
     ) -> None:
         """Makes the operations that read the rows."""
-        self._live = LiveRows(variable, partition_strategy)
-        self.name, self.rows = self._live.name, rows
-        check_rows(f"variable {self.name}", self._live.shape, self._live.dtype, rows)
+        self._live = LiveRows(variable, partition_strategy, axis)
+        self.name, self.rows, self.axis = self._live.name, rows, axis
+        check_rows(f"variable {self.name}", self._live.shape, self._live.dtype, rows, axis)
         self._global_step = tf.train.get_global_step(self._live.graph)
         self._expected: Certificate | None = None
         self._digest: str | None = None
@@ -93,10 +101,11 @@ class FrozenBits:
 
     def expect_certificate(self, certificates: Mapping[str, Certificate], path: str) -> None:
         """Sets what the rows have to be at the start: what one of the certificates says."""
-        if self.name not in certificates:
+        own = self._certificate(None, None)
+        if own.key not in certificates:
             names = ", ".join(repr(each) for each in sorted(certificates))
-            raise KeyError(f"{path!r} has no certificate of {self.name!r}; it has {names}")
-        expected, own = certificates[self.name], self._certificate(None, None)
+            raise KeyError(f"{path!r} has no certificate of {own.key!r}; it has {names}")
+        expected = certificates[own.key]
         for field in ("dtype", "row_shape"):
             if getattr(expected, field) != getattr(own, field):
                 raise ValueError(
@@ -114,7 +123,9 @@ class FrozenBits:
     def expect_checkpoint(self, checkpoint: str) -> None:
         """Sets what the rows have to be at the start: what they are in a checkpoint."""
         base = find_checkpoint(checkpoint)
-        digest = fingerprint_checkpoint(base, self.name, self.rows, self._live.partition_strategy)
+        digest = fingerprint_checkpoint(
+            base, self.name, self.rows, self._live.partition_strategy, self.axis
+        )
         self._expected = self._certificate(digest, base)
 
     def start(self, session: tf.Session, folder: PathLike | None = None) -> None:
@@ -136,9 +147,9 @@ class FrozenBits:
         Raises:
           FrozenRowsChanged: if it is not the one that was expected.
         """
-        in_making = Digest(self._live.dtype, (self.rows.count,) + self._live.shape[1:])
-        for index in self._chunks():
-            values = self._live.read(session, index)
+        axis, shape = self.axis, self._live.shape
+        in_making = Digest(self._live.dtype, shape[:axis] + (self.rows.count,) + shape[axis + 1 :])
+        for _, values in self._chunks(session):
             in_making.update(values)
             if file is not None:
                 file.write(as_bytes(values))
@@ -157,11 +168,8 @@ class FrozenBits:
         """
         if self._file is None:
             raise ValueError("call start(session) first, which takes the bits to compare with")
-        file = self._file
-        file.seek(0)
-        change = self._find_change(
-            session, lambda index, size: np.frombuffer(file.read(size), np.uint8)
-        )
+        self._file.seek(0)
+        change = self._change(self._beside_kept(self._chunks(session)))
         if change is not None:
             self._report(session, change)
         record_changed_rows(session, self._live.graph, self.name, 0)
@@ -173,40 +181,35 @@ class FrozenBits:
         return self._certificate(self._digest, self._expected and self._expected.base)
 
     def _certificate(self, digest, base):
-        live = self._live
-        return Certificate(self.name, self.rows, live.dtype.name, live.shape[1:], digest, base)
+        live, axis = self._live, self.axis
+        row_shape = live.shape[:axis] + live.shape[axis + 1 :]
+        return Certificate(self.name, self.rows, live.dtype.name, row_shape, digest, base, axis)
 
-    def _chunks(self):
-        return self.rows.chunks(rows_in_chunk(self._live.dtype, self._live.shape[1:]))
+    def _chunks(self, session):
+        return chunks_of(self._live.in_session(session), self.rows, self.axis)
 
     def _change_since(self, checkpoint, session):
-        """Returns what `_find_change` does; None, too, if the checkpoint is gone."""
+        """Returns what `_change` does; None, too, if the checkpoint is gone."""
         if checkpoint is None or not tf.gfile.Exists(f"{checkpoint}.index"):
             return None
         with CheckpointReader(checkpoint) as reader:
-            old = StoredRows(reader, reader.find(self.name), self._live.partition_strategy)
-            return self._find_change(session, lambda index, _: as_bytes(old[index]))
+            name, strategy = reader.find(self.name), self._live.partition_strategy
+            stored = StoredRows(reader, name, strategy, self.axis)
+            return self._change(beside(stored, self._chunks(session), self.axis))
 
-    def _find_change(self, session, read_old):
-        """Returns (first ids, count, largest difference) of the rows that changed, or None.
+    def _beside_kept(self, chunks):
+        """Yields ids, the values that were kept of them, and those of each chunk."""
+        for ids, new in chunks:
+            old = np.frombuffer(self._file.read(new.nbytes), np.uint8)
+            yield ids, old.view(new.dtype).reshape(new.shape), new
 
-        Args:
-          session: `tf.Session`.
-          read_old: function of the index of a chunk and of its size in bytes that returns the bytes
-            from before.
-        """
-        ids, count, largest = [], 0, 0.0
-        for index in self._chunks():
-            new = self._live.read(session, index)
-            old_bytes, new_bytes = read_old(index, new.nbytes), as_bytes(new)
-            if np.array_equal(old_bytes, new_bytes):
-                continue
-            changed = (old_bytes != new_bytes).reshape(len(new), -1).any(axis=1)
-            old = old_bytes.view(new.dtype).reshape(new.shape)
-            ids += ids_of(index)[changed][: _NUM_NAMED - len(ids)].tolist()
-            count += int(changed.sum())
-            largest = max(largest, largest_difference(old[changed], new[changed]))
-        return (ids, count, largest) if count else None
+    def _change(self, pairs):
+        """Returns (first ids, count, largest difference) of the rows that changed, or None."""
+        changed = ChangedRows(_NUM_NAMED, self.axis)
+        for ids, old, new in pairs:
+            changed.add(ids, old, new)
+        found = changed.first_ids, changed.count, changed.largest_difference
+        return found if changed.count else None
 
     def _report(self, session, change):
         """Raises FrozenRowsChanged."""
@@ -222,10 +225,11 @@ class FrozenBits:
             ids, count, largest = change
             record_changed_rows(session, self._live.graph, self.name, count)
             more = f" and {count - len(ids)} more" if count > len(ids) else ""
-            far = f"by at most {largest:g}" if largest else "only in bits that compare as equal"
+            far = how_far(largest)
+            what = f"entries on axis {self.axis}" if self.axis else "rows"
             message = (
-                f"{count} of {self.rows.count} frozen rows of {self.name!r} changed {far}{at_step}"
-                f": {', '.join(str(each) for each in ids)}{more}"
+                f"{count} of {self.rows.count} frozen {what} of {self.name!r} changed {far}"
+                f"{at_step}: {', '.join(str(each) for each in ids)}{more}"
             )
         raise FrozenRowsChanged(
             f"{message}. Restore them from the checkpoint of before, and train by a GrownTable or "

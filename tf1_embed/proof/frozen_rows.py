@@ -7,7 +7,14 @@ from typing import Dict, Sequence, Union
 
 from tf1_embed.certificates import SUFFIX, read_certificates
 from tf1_embed.graph.live_rows import frozen_variable_and_rows
-from tf1_embed.graph.variables import VariableLike, full_name, resolve_rows, resolve_variables
+from tf1_embed.graph.variables import (
+    VariableLike,
+    axis_of,
+    check_axis_keys,
+    full_name,
+    resolve_rows,
+    resolve_variables,
+)
 from tf1_embed.proof.frozen_bits import FrozenBits
 from tf1_embed.rows import RowsLike
 from tf1_embed.table import SplitTable
@@ -16,15 +23,17 @@ FrozenRows = Union[Dict[VariableLike, RowsLike], SplitTable, Sequence[SplitTable
 
 
 def frozen_bits_of(
-    frozen_rows: FrozenRows, expected: str | None, partition_strategy: str | None
+    frozen_rows: FrozenRows,
+    expected: str | None,
+    partition_strategy: str | None,
+    axis: int | dict[VariableLike, int],
 ) -> list[FrozenBits]:
     """Returns a list of `FrozenBits`, each of which knows what it has to be.
 
     Takes and raises what `FrozenRowsChecker` does.
     """
     tables = [
-        FrozenBits(variable, rows, strategy)
-        for variable, rows, strategy in _variables_and_rows(frozen_rows, partition_strategy)
+        FrozenBits(*each) for each in _variables_and_rows(frozen_rows, partition_strategy, axis)
     ]
     if expected is None:
         return tables
@@ -49,24 +58,22 @@ def describe(frozen_rows: FrozenRows) -> str:
     return ", ".join(f"{name}: {rows!r:.80}" for name, rows in zip(names, frozen_rows.values()))
 
 
-def _variables_and_rows(frozen_rows, partition_strategy):
-    """Returns a list of (variable, frozen `Rows`, partition strategy)."""
+def _variables_and_rows(frozen_rows, partition_strategy, axis):
+    """Returns a list of (variable, frozen `Rows`, partition strategy, axis)."""
     if isinstance(frozen_rows, dict) and frozen_rows:
-        found = resolve_variables(frozen_rows, "frozen_rows")
-        for variable, axis, _ in found:
-            if axis:
-                raise ValueError(
-                    f"`frozen_rows` names axis {axis} of {full_name(variable)!r}: only rows on "
-                    f"axis 0 can be checked"
-                )
-        return [
-            (variable, resolve_rows(variable, rows), partition_strategy)
-            for variable, _, rows in found
-        ]
+        found = []
+        for variable, own, rows in resolve_variables(frozen_rows, "frozen_rows"):
+            along = axis_of(variable, own, axis)
+            rows = resolve_rows(variable, rows, along)
+            found.append((variable, rows, partition_strategy, along))
+        check_axis_keys(axis, [variable for variable, *_ in found])
+        return found
     if _are_tables(frozen_rows):
+        if axis:
+            raise ValueError(f"`axis` must be left out for a GrownTable, got {axis!r}")
         # A split table knows its own.
         return [
-            (*frozen_variable_and_rows(each), each.partition_strategy)
+            (*frozen_variable_and_rows(each), each.partition_strategy, 0)
             for each in _as_list(frozen_rows)
         ]
     raise TypeError(

@@ -11,7 +11,8 @@ import numpy as np
 from tf1_embed.checkpoint.files.catalog import Catalog, Part
 from tf1_embed.checkpoint.files.crc32c import Crc32c, mask
 from tf1_embed.checkpoint.files.index import Entry
-from tf1_embed.checkpoint.files.strings import masked_sum_of_strings
+from tf1_embed.checkpoint.files.sstable import SSTableError
+from tf1_embed.checkpoint.files.strings import masked_sum_of_strings, split_strings
 from tf1_embed.rows import CHUNK_BYTES
 
 
@@ -145,6 +146,22 @@ class CheckpointReader(Catalog):
         """
         for part in self._parts[name]:
             yield part.extents, part.entry, self._chunks_from(part, 0)
+
+    def strings(self, name: str) -> list[bytes]:
+        """Reads a tensor of strings whole, in the order of its elements.
+
+        Raises:
+          CheckpointDamaged: if the bytes are no strings.
+        """
+        self.check_coverage(name)
+        strings: list[bytes] = []
+        for _, entry, chunks in self.raw(name):
+            content = b"".join(chunk.tobytes() for chunk in chunks)
+            try:
+                strings += split_strings(content, entry.num_values)
+            except SSTableError as error:
+                raise self._damaged(f"the strings of {name!r} cannot be read: {error}") from error
+        return strings
 
     def check_rest(self) -> None:
         """Checks the bytes that were not checked as they were read, of the tensors that were read.

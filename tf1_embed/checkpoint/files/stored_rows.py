@@ -1,11 +1,18 @@
 """The rows of a table in a checkpoint, by their ids."""
 
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.partitions import STRATEGIES, Partitions
 from tf1_embed.rows import ids_of
 
 
 class StoredRows:
-    """A table in a checkpoint, indexed by ids as an array is, whatever its partitions.
+    """A table in a checkpoint, indexed by rows as an array is, whatever its partitions.
 
     Attributes:
       reader: `CheckpointReader`.
@@ -15,7 +22,13 @@ class StoredRows:
       dtype: `np.dtype`.
     """
 
-    def __init__(self, reader, name, partition_strategy=None):
+    def __init__(
+        self,
+        reader: CheckpointReader,
+        name: str,
+        partition_strategy: str | None = None,
+        axis: int = 0,
+    ):
         """Finds the partitions; reads no rows.
 
         Args:
@@ -23,19 +36,56 @@ class StoredRows:
           name: string, the tensor's name.
           partition_strategy: "mod" or "div", how lookups send ids to its partitions, if it has
             more than one.
+          axis: int, along which ids count. Partitions lie along axis 0, so that on another one they
+            are no matter.
 
         Raises:
+          TypeError: if its values have no size, as strings have none.
           ValueError: if it has, and the strategy is not given, or its partitions are not those that
             lookups expect; if the strategy is neither.
         """
         self.reader, self.name = reader, name
-        self.partitions = _partitions(reader, name, partition_strategy)
         self.shape = reader.shape(name)
-        self.dtype = reader.dtype(name).numpy
+        if not self.shape:
+            raise ValueError(f"{name!r} has no rows: it is a number")
+        dtype = reader.dtype(name)
+        if dtype is None or dtype.numpy is None:
+            kind = "unknown" if dtype is None else dtype.name
+            raise TypeError(f"{name!r} is of dtype {kind}, but rows must be of numbers")
+        self.dtype = dtype.numpy
+        if axis:
+            self.partitions = Partitions(self.shape[:1], None)
+        else:
+            self.partitions = _partitions(reader, name, partition_strategy)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
         """Reads the rows of an int array of ids, or of a slice of them."""
         return self.reader.take(self.name, self.partitions.places(ids_of(index)))
+
+
+class StoredStrings:
+    """A tensor of strings in a checkpoint, indexed as `StoredRows` are, each string as its SHA-256.
+
+    So strings are compared as numbers are, by bits of one size. All are read, as tensors of them
+    are vocabularies and small; partitions count as one after another.
+
+    Attributes:
+      shape: tuple of ints.
+      dtype: `np.dtype` of 32 bytes that are no numbers.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype = np.dtype([("string", "V32")])
+
+    def __init__(self, reader: CheckpointReader, name: str):
+        """Reads the strings."""
+        self.shape = reader.shape(name)
+        digests = b"".join(hashlib.sha256(each).digest() for each in reader.strings(name))
+        self._digests = np.frombuffer(digests, self.dtype).reshape(self.shape)
+
+    def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
+        """Returns the rows of an int array of ids, or of a slice of them."""
+        return self._digests[index]
 
 
 def _partitions(reader, name, partition_strategy):

@@ -8,7 +8,7 @@ Source: `WriteStringTensor` in `tensorflow/core/util/tensor_bundle/tensor_bundle
 
 from __future__ import annotations
 
-from typing import Iterable
+from typing import Iterable, Iterator
 
 import numpy as np
 
@@ -17,6 +17,32 @@ from tf1_embed.checkpoint.files.sstable import SSTableError, read_varint
 
 # As many as seven bits a byte need for 64 bits.
 _MAX_VARINT_BYTES = 10
+
+
+def split_strings(content: bytes, count: int) -> Iterator[bytes]:
+    """Yields the strings of a tensor.
+
+    Args:
+      content: the tensor's bytes.
+      count: int, how many strings they are.
+
+    Raises:
+      SSTableError: if the bytes are no such tensor.
+
+    Example:
+      >>> list(split_strings(bytes([1, 2]) + b"sum." + b"abb", 2))
+      [b'a', b'bb']
+    """
+    lengths, position = [], 0
+    for _ in range(count):
+        length, position = read_varint(content, position)
+        lengths.append(length)
+    position += 4
+    if position + sum(lengths) != len(content):
+        raise SSTableError("the strings are not as long as they are said to be")
+    for length in lengths:
+        yield content[position : position + length]
+        position += length
 
 
 def masked_sum_of_strings(chunks: Iterable[np.ndarray], count: int) -> int | None:
