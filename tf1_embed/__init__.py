@@ -33,6 +33,7 @@
     merge_checkpoint              makes one variable of two, under the old name
     split_checkpoint              makes two variables of one
     verify_checkpoint             compares every old row, bit for bit
+    diff_checkpoints              tells what became of every variable
     extract_delta                 writes the new rows to small files of their own
     apply_delta                   appends them to a base checkpoint
     revert_delta                  takes them off again
@@ -63,6 +64,7 @@ _MODULE_OF_NAME = {
     "audit": "tf1_embed.auditing",
     "audit_metagraph": "tf1_embed.auditing",
     "check_frozen_rows": "tf1_embed.proof.checker",
+    "diff_checkpoints": "tf1_embed.checkpoint.diff",
     "embedding_lookup": "tf1_embed.lookup",
     "embedding_lookup_sparse": "tf1_embed.sparse_lookup",
     "export_vectors": "tf1_embed.checkpoint.vectors",
@@ -97,11 +99,13 @@ if TYPE_CHECKING:
     from tf1_embed import initializers as initializers
     from tf1_embed.auditing import audit as audit
     from tf1_embed.auditing import audit_metagraph as audit_metagraph
+    from tf1_embed.certificates import grown_rows as grown_rows
     from tf1_embed.certificates import read_certificates as read_certificates
     from tf1_embed.checkpoint.delta import apply_delta as apply_delta
     from tf1_embed.checkpoint.delta import extract_delta as extract_delta
     from tf1_embed.checkpoint.delta import read_delta as read_delta
     from tf1_embed.checkpoint.delta import revert_delta as revert_delta
+    from tf1_embed.checkpoint.diff import diff_checkpoints as diff_checkpoints
     from tf1_embed.checkpoint.files.find import CheckpointDamaged as CheckpointDamaged
     from tf1_embed.checkpoint.grow import grow_checkpoint as grow_checkpoint
     from tf1_embed.checkpoint.inspect import inspect_checkpoint as inspect_checkpoint

@@ -59,7 +59,7 @@ def make_parser():
         prog="tf1-embed",
         description="Grow trained embedding tables in TensorFlow checkpoints, and prove that the "
         "old rows did not change.",
-        epilog="Exit status: 0; 1 if verify or audit found something; 2 after an error.",
+        epilog="Exit status: 0; 1 if verify, diff or audit found something; 2 after an error.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -166,6 +166,23 @@ def make_parser():
     which.add_argument("--trainable-rows", metavar="ROWS", help=f"these train: {_ROWS_HELP}")
     _add_partition_strategy(split)
     _add_output(split)
+
+    diff = command(
+        "diff",
+        "diff_",
+        "Tell what became of every variable from one checkpoint to another.",
+        "Tell what became of every variable from one checkpoint to another. Exit status 1 if one "
+        "is missing, or changed in any bit of what was there; 0 if some grew or are new, and the "
+        "old ones are all the same.",
+    )
+    diff.add_argument("old", metavar="OLD", help="the old checkpoint")
+    diff.add_argument("new", metavar="NEW", help="the new one")
+    _add_partition_strategy(diff)
+    diff.add_argument(
+        "--new-partition-strategy",
+        choices=["mod", "div"],
+        help="that of NEW, if it is another (default: the same)",
+    )
 
     verify = command(
         "verify",

@@ -109,6 +109,13 @@ def verify(arguments):
     return 1 if any(each.num_changed != 0 for each in compared) else 0
 
 
+def diff_(arguments):
+    """`tf1-embed diff`; 1 if something changed or is missing."""
+    from tf1_embed.commands.diff import run
+
+    return run(arguments)
+
+
 def plot(arguments):
     """`tf1-embed plot`."""
     from tf1_embed.pictures.plot import plot_checkpoint
