@@ -192,22 +192,23 @@ def test_slots_that_one_of_the_two_variables_has_are_filled_up_for_the_other(tmp
     merged = merge_values(tmp_path, values)
     assert_same(merged["e"], counting_rows(5))
     assert_same(merged["e/Adam"], np.concatenate(both))
-    assert_same(merged["e/Ftrl"], np.concatenate([both[0], np.full([2, 2], 0.1, np.float32)]))
+    assert_same(merged["e/Ftrl"], np.concatenate([both[0], np.full([2, 2], 1, np.float32)]))
     averages = np.concatenate([both[0], counting_rows(2, start=3)])
     assert_same(merged["e/ExponentialMovingAverage"], averages)
 
 
 def test_first_value_of_slots_may_be_given(tmp_path):
     values = {"e": counting_rows(3), "e_new_rows": counting_rows(2)}
-    values["e_new_rows/strange"] = values["e_new_rows/Adagrad"] = np.full([2, 2], 0.01, np.float32)
-    with pytest.raises(ValueError, match="'e_new_rows/Adagrad' starts at 0.1 by default"):
+    trained = np.float32([[0.01, 0.02], [0.03, 0.01]])
+    values["e_new_rows/strange"] = values["e_new_rows/Adagrad"] = trained
+    with pytest.raises(ValueError, match="'e_new_rows/Adagrad' begins with .* 0.1 by default"):
         merge_values(tmp_path, values)
     with pytest.raises(ValueError, match="'e_new_rows/strange' is not known.*--slot-value"):
         merge_values(tmp_path, values, slot_values={"Adagrad": 0.0})
     with pytest.raises(KeyError, match="`slot_values` has 'Adam'.* they have Adagrad"):
         merge_values(tmp_path, values, slot_values={"Adam": 0.0})
     merged = merge_values(tmp_path, values, slot_values={"Adagrad": 0.01, "strange": 7})
-    assert_same(merged["e/Adagrad"], np.full([5, 2], 0.01, np.float32))
+    assert_same(merged["e/Adagrad"][:3], np.full([3, 2], 0.01, np.float32))
     assert_same(merged["e/strange"][:3], np.full([3, 2], 7, np.float32))
 
 

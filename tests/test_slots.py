@@ -12,6 +12,7 @@ from tf1_embed.checkpoint.slots import (
     find_slots,
     find_tables,
     initial_value,
+    rename_slot,
 )
 
 
@@ -86,7 +87,7 @@ def reader(tmp_path_factory):
     """An open checkpoint of a table and slots."""
     names = ["e", "e/Adagrad", "e/Adam", "e/ExponentialMovingAverage", "e/rms", "e/strange"]
     values = {name: counting_rows(4, start=1) for name in names}
-    values["e/Adagrad"] /= 1000
+    values["e/Adagrad"] = np.float32([[0.5, 2], [3, 0.25], [0.75, 9], [1, 2]])
     folder = tmp_path_factory.mktemp("slots")
     with CheckpointReader(save_checkpoint(folder / "saved", values)) as reader:
         yield reader
@@ -106,7 +107,7 @@ def test_initial_values_may_be_given_by_kind_or_by_name(reader):
     [
         ("e/strange", r"'e/strange' is not known. Say it with slot_values={'strange': VALUE}"),
         ("e/rms", r"is not known \(1 of tf.train.RMSPropOptimizer, 0 of Keras' RMSprop\)"),
-        ("e/Adagrad", "starts at 0.1 by default, but a row has 0.001"),
+        ("e/Adagrad", "0.1 by default; but the least that a row has is 0.25, and none"),
     ],
 )
 def test_initial_values_that_are_not_known_are_refused(reader, name, match):
@@ -156,3 +157,64 @@ def test_tables_are_found_by_name_and_by_pattern(tmp_path):
         for tables in ("item", []):
             with pytest.raises(ValueError, match="`tables` must be a list of names, got"):
                 find_tables(reader, tables)
+
+
+@pytest.mark.parametrize("start", [1.0, 1e-8, 0.1])
+@pytest.mark.parametrize("kind", ["Adagrad", "Ftrl", "ProximalAdagrad", "Ftrl_2"])
+def test_rows_never_looked_up_tell_what_accumulators_began_with(tmp_path, kind, start):
+    slot = np.full([5, 2], start, np.float32)
+    slot[:2] += [[0.5, 2.0], [3.0, 0.25]]
+    # Columns of a projection; and a bias, of which two numbers are needed.
+    values = {"e": counting_rows(5), f"e/{kind}": slot}
+    values.update({"p": counting_rows(5).T.copy(), f"p/{kind}": slot.T.copy()})
+    values.update({"b": counting_rows(5, None), f"b/{kind}": slot[:, 0].copy()})
+    with CheckpointReader(save_checkpoint(tmp_path / "saved", values)) as reader:
+        for name in ("e", "p", "b"):
+            value = initial_value(reader, find_slots(reader)[f"{name}/{kind}"])
+            assert np.float32(value) == np.float32(start)
+
+
+def test_one_number_of_a_bias_tells_nothing(tmp_path):
+    values = {"b": counting_rows(3, None), "b/Adagrad": np.float32([1, 2, 3])}
+    with CheckpointReader(save_checkpoint(tmp_path / "saved", values)) as reader:
+        with pytest.raises(ValueError, match="none that was never looked up tells it"):
+            initial_value(reader, find_slots(reader)["b/Adagrad"])
+
+
+@pytest.mark.parametrize("optimizer", [tf.train.AdagradOptimizer, tf.train.FtrlOptimizer])
+@pytest.mark.parametrize("use_resource", [False, True])
+def test_saved_graph_tells_what_accumulators_began_with(tmp_path, optimizer, use_resource):
+    with tf.Graph().as_default(), tf.Session() as session:
+        table = tf.get_variable("e", [3, 2], use_resource=use_resource)
+        step = optimizer(0.1, initial_accumulator_value=0.5).minimize(tf.reduce_sum(table**2))
+        session.run(tf.global_variables_initializer())
+        session.run(step)
+        # All rows were trained.
+        prefix = tf.train.Saver().save(session, str(tmp_path / "saved"))
+    with CheckpointReader(prefix) as reader:
+        slot = find_slots(reader)[f"e/{optimizer.__name__[: -len('Optimizer')]}"]
+        assert initial_value(reader, slot) == 0.5
+
+
+def test_slots_of_a_second_optimizer_are_as_those_of_the_first(tmp_path):
+    kinds = ["Adam_2", "Adam_3", "Adadelta_3", "Ftrl_3", "Momentum_1", "ExponentialMovingAverage_1"]
+    values = {"e": counting_rows(4), **{f"e/{kind}": counting_rows(4) for kind in kinds}}
+    values["e/RMSProp_3"] = counting_rows(4)
+    with CheckpointReader(save_checkpoint(tmp_path / "saved", values)) as reader:
+        slots = find_slots(reader)
+        found = [initial_value(reader, slots[f"e/{kind}"]) for kind in kinds]
+        assert found == [0.0] * 5 + [SAME_AS_TABLE]
+        # Whether RMSProp has two slots or three, its names do not tell.
+        with pytest.raises(ValueError, match="RMSProp_3=VALUE"):
+            initial_value(reader, slots["e/RMSProp_3"])
+
+
+def test_slots_that_keras_names_are_known(tmp_path):
+    names = {"training/Adam/scope/e/m": "m", "Adam/v/scope/e": "v", "RMSprop/scope/e/rms": "rms"}
+    values = {"scope/e": counting_rows(4), **dict.fromkeys(names, counting_rows(4))}
+    with CheckpointReader(save_checkpoint(tmp_path / "saved", values)) as reader:
+        slots = find_slots(reader)
+        assert {name: each.kind for name, each in slots.items()} == names
+        assert {each.table for each in slots.values()} == {"scope/e"}
+        assert {initial_value(reader, each) for each in slots.values()} == {0.0}
+        assert rename_slot(slots["Adam/v/scope/e"], "f") == "Adam/v/f"

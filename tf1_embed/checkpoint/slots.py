@@ -8,6 +8,7 @@ import numpy as np
 
 from tf1_embed.bfloat16 import as_numbers
 from tf1_embed.checkpoint.files.catalog import OBJECT_SUFFIX
+from tf1_embed.checkpoint.files.meta import read_first_values
 
 # What follows a table's name in the name of the variable of its trainable rows.
 NEW_ROWS, CHOSEN_ROWS = "_new_rows", "_trainable_rows"
@@ -50,8 +51,24 @@ _INITIAL_VALUES = {
     "mg": 0.0,
     "momentum": 0.0,
     "v": 0.0,
+    "velocity": 0.0,
+    "velocity_hat": 0.0,
     "vhat": 0.0,
 }
+# How many slots a row has. Those of RMSProp are two or three.
+_NUM_SLOTS = {
+    "Adadelta": 2,
+    "Adagrad": 1,
+    "AdagradDA": 2,
+    "AdaMax": 2,
+    "Adam": 2,
+    "ExponentialMovingAverage": 1,
+    "Ftrl": 2,
+    "Momentum": 1,
+    "ProximalAdagrad": 1,
+}
+# Kinds that Keras has before the variable's name, as in "Adam/m/e/embeddings".
+_OF_KERAS = ("accumulator", "linear", "m", "momentum", "v", "vhat", "velocity", "velocity_hat")
 # Names that optimizers use for slots of different initial values.
 _AMBIGUOUS = {
     "accum": "0.1 of tf.train.FtrlOptimizer, 0 of tf.train.AdadeltaOptimizer",
@@ -79,6 +96,7 @@ def find_slots(reader):
         table                   slot variable
         scope/e                 scope/e/Adam, scope/e/adam_m, scope/scope/e/Adam_1
         scope/e, partitioned    scope/e/Adam, scope/e/art_0/Adam
+        scope/e, Keras          training/Adam/scope/e/m, Adam/m/scope/e
         e/.ATTRIBUTES/…VALUE    e/.OPTIMIZER_SLOT/optimizer/m/.ATTRIBUTES/…VALUE
 
     Args:
@@ -149,33 +167,54 @@ def initial_value(reader, slot, values=None):
         variables whose optimizer is not known, or had other settings.
 
     Returns:
-      float, or `SAME_AS_TABLE` for moving averages.
+      float, or `SAME_AS_TABLE` for moving averages. Accumulators only grow: that of a row which was
+      never looked up still has what all began with.
 
     Raises:
-      ValueError: if it is not known, or a row has less than what accumulators begin with by
-        default.
+      ValueError: if it is not known: neither is the kind, nor, of accumulators, do the saved graph
+        and the rows tell that value.
     """
     for key in (slot.name, slot.kind):
         if key in (values or {}):
             return float(values[key])
     remedy = f"slot_values={{{slot.kind!r}: VALUE}} (--slot-value {slot.kind}=VALUE)"
-    if slot.kind not in _INITIAL_VALUES:
+    value = _known_value(slot)
+    if value is None:
         known = f" ({_AMBIGUOUS[slot.kind]})" if slot.kind in _AMBIGUOUS else ""
         raise ValueError(
             f"what an optimizer puts into new rows of the slot variable {slot.name!r} is not "
             f"known{known}. Say it with {remedy}"
         )
-    value = _INITIAL_VALUES[slot.kind]
-    if value == _ACCUMULATOR:
-        smallest = _smallest(reader, slot.source)
-        # Accumulators only grow. The default may have been rounded to half precision.
-        if smallest < 0.99 * value:
-            raise ValueError(
-                f"the slot variable {slot.name!r} starts at {value} by default, but a row has "
-                f"{smallest:g}, so its optimizer had another `initial_accumulator_value`. Say it "
-                f"with {remedy}"
-            )
-    return value
+    if value != _ACCUMULATOR:
+        return value
+    begun = read_first_values(reader.prefix, slot.name)
+    if begun is not None:
+        return begun
+    smallest = _smallest(reader, slot.source)
+    # The default may have been rounded to half precision. There may be no rows at all.
+    if abs(smallest - value) <= 0.01 * value or smallest == np.inf:
+        return value
+    if _has_row_of(reader, slot.source, smallest):
+        return smallest
+    raise ValueError(
+        f"the slot variable {slot.name!r} begins with the `initial_accumulator_value` of its "
+        f"optimizer, {value} by default; but the least that a row has is {smallest:g}, and none "
+        f"that was never looked up tells it. Say it with {remedy}"
+    )
+
+
+def _known_value(slot):
+    """Returns what slots of its kind begin with, or None."""
+    if slot.kind in _INITIAL_VALUES:
+        return _INITIAL_VALUES[slot.kind]
+    if slot.kind == "rms" and "RMSprop" in slot.name:
+        return 0.0  # Keras spells it so.
+    # A second optimizer's slots follow the first one's: `Adam_2` is as `Adam`.
+    match = re.match(r"(\w+?)_([1-9][0-9]*)\Z", slot.kind)
+    if match and match.group(1) in _NUM_SLOTS:
+        base, number = match.group(1), int(match.group(2)) % _NUM_SLOTS[match.group(1)]
+        return _INITIAL_VALUES[f"{base}_{number}" if number else base]
+    return None
 
 
 def check_slot_values(slots, values, clocks=()):
@@ -217,6 +256,8 @@ def rename_slot(slot, table):
 
     Both are of a checkpoint of names; in an object-based one, its graph names the slots.
     """
+    if slot.name.endswith(f"/{slot.kind}/{slot.table}"):
+        return slot.name[: -len(slot.table)] + table
     end = f"{slot.table}/{slot.kind}"
     # Else TensorFlow put a partition's name in it, see `find_slots`; one variable has none.
     scope = slot.name[: -len(end)] if slot.name.endswith(end) else ""
@@ -238,6 +279,11 @@ def _owner(stem, variables):
         owner = "/".join(parts[start:-1])
         if owner in variables:
             return owner, parts[-1], start > 0
+    # `Adam/m/e`: Keras since TensorFlow 2.11.
+    for start in range(2, len(parts)):
+        owner = "/".join(parts[start:])
+        if owner in variables and parts[start - 1] in _OF_KERAS:
+            return owner, parts[start - 1], True
     # `e/art_0/Adam`: see `CheckpointReader.is_partial`.
     for stop in range(len(parts) - 2, 0, -1):
         owner = "/".join(parts[:stop])
@@ -259,4 +305,16 @@ def _with_source(reader, slot, slots):
 
 def _smallest(reader, name):
     chunks = (reader.rows(name, start, stop) for start, stop in reader.chunks(name))
-    return min((as_numbers(chunk).min() for chunk in chunks if chunk.size), default=np.inf)
+    least = min((as_numbers(chunk).min() for chunk in chunks if chunk.size), default=np.inf)
+    return float(least)
+
+
+def _has_row_of(reader, name, value):
+    """Tells whether a row, or a column, has that value everywhere, and two numbers or more do."""
+    num_rows, columns, shape = 0, True, reader.shape(name)
+    for start, stop in reader.chunks(name):
+        is_value = as_numbers(reader.rows(name, start, stop)) == value
+        num_rows += int(is_value.reshape(stop - start, -1).all(axis=1).sum())
+        columns &= is_value.all(axis=0)
+    width = int(np.prod(shape[1:]))
+    return num_rows * width > 1 or (len(shape) == 2 and columns.sum() * shape[0] > 1)

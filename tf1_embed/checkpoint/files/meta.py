@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import BinaryIO, Iterable, Iterator
+from typing import BinaryIO, Iterable, Iterator, Sequence
 
 from tf1_embed.checkpoint.files.index import BYTES, fields
 from tf1_embed.checkpoint.files.sstable import SSTableError
 
 _GRAPH, _NODE = 2 << 3 | BYTES, 1 << 3 | BYTES
-_NAME, _OP, _ATTR = 1 << 3 | BYTES, 2 << 3 | BYTES, 5 << 3 | BYTES
+_NAME, _INPUT, _ATTR = 1 << 3 | BYTES, 3 << 3 | BYTES, 5 << 3 | BYTES
 _KEY, _VALUE, _TENSOR = 1 << 3 | BYTES, 2 << 3 | BYTES, 8 << 3 | BYTES
 _FLOATS, _DOUBLES = 5 << 3 | BYTES, 6 << 3 | BYTES
 # A node that holds one number, and no more than that, is smaller.
@@ -26,18 +26,25 @@ _MAX_NODE_BYTES = 4096
 _INITIAL_VALUES = ("initial_value", "Initializer/initial_value")
 
 
-def read_initial_values(prefix: str, names: Iterable[str]) -> dict[str, float]:
-    """Returns the floats that scalar variables began with, as far as the saved graph tells.
+# Likewise the one number in every place that accumulators begin with: a constant, or ones times it.
+_ACCUMULATORS = ("Initializer/Const", "Initializer/mul/y")
+
+
+def read_initial_values(
+    prefix: str, names: Iterable[str], parts: Sequence[str] = _INITIAL_VALUES
+) -> dict[str, float]:
+    """Returns the floats that variables began with, as far as the saved graph tells.
 
     Args:
       prefix: string, that of the checkpoint.
       names: iterable of strings, names of variables.
+      parts: what follows a variable's name in that of the constant; default: of scalar variables.
 
     Returns:
       dict from name to float. It lacks what is no constant there; it is empty if there is no graph
       beside the checkpoint, or none that can be read.
     """
-    wanted = {f"{name}/{part}".encode(): name for name in names for part in _INITIAL_VALUES}
+    wanted = {f"{name}/{part}".rstrip("/").encode(): name for name in names for part in parts}
     found: dict[str, float] = {}
     try:
         with open(f"{prefix}.meta", "rb") as file:
@@ -51,6 +58,32 @@ def read_initial_values(prefix: str, names: Iterable[str]) -> dict[str, float]:
     except (OSError, SSTableError, struct.error, TypeError):
         return {}
     return found
+
+
+def read_first_values(prefix: str, name: str) -> float | None:
+    """Returns the one float that a variable began with in every place.
+
+    It is a constant beside the variable, or the one that is assigned to it, as far as the saved
+    graph tells; None if it does not.
+
+    Args:
+      prefix: string, that of the checkpoint.
+      name: string, name of the variable.
+    """
+    assigns = {f"{name}/Assign".encode(), f"{name}/AssignVariableOp".encode()}
+    assigned = []
+    try:
+        with open(f"{prefix}.meta", "rb") as file:
+            for node in _nodes(file):
+                node_fields = list(fields(node))
+                if dict(node_fields).get(_NAME) in assigns:
+                    inputs = [value for tag, value in node_fields if tag == _INPUT]
+                    assigned = [value.decode() for value in inputs[1:2]]
+    except (OSError, SSTableError, UnicodeDecodeError):
+        return None
+    names = [f"{name}/{part}" for part in _ACCUMULATORS] + assigned
+    found = read_initial_values(prefix, names, [""])
+    return next((found[each] for each in names if each in found), None)
 
 
 def _nodes(file: BinaryIO) -> Iterator[bytes]:
