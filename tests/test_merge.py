@@ -175,7 +175,8 @@ def test_slots_of_new_rows_follow_those_that_an_optimizer_begins_with(tmp_path):
     values = {"e": counting_rows(3), "e_new_rows": new}
     values.update({"e_new_rows/Adam": new, "scope/e_new_rows/RMSProp": new})
     values.update({"e_new_rows/ExponentialMovingAverage": new, "e_new_rows/adam_m": new})
-    merged = merge_values(tmp_path, values)
+    # There is no base whose averages frozen rows would keep.
+    merged = merge_values(tmp_path, values, slot_values={"ExponentialMovingAverage": "table"})
     zeros = np.zeros([3, 2], np.float32)
     assert set(merged) == {name.replace("_new_rows", "") for name in values}
     assert_same(merged["e/Adam"], np.concatenate([zeros, new]))
@@ -195,6 +196,92 @@ def test_slots_that_one_of_the_two_variables_has_are_filled_up_for_the_other(tmp
     assert_same(merged["e/Ftrl"], np.concatenate([both[0], np.full([2, 2], 1, np.float32)]))
     averages = np.concatenate([both[0], counting_rows(2, start=3)])
     assert_same(merged["e/ExponentialMovingAverage"], averages)
+
+
+def base_and_trained(tmp_path, optimizer=tf.train.AdamOptimizer):
+    """Saves a model of a table, a frozen layer and averages, and the training of two new rows."""
+    base, trained = str(tmp_path / "base"), str(tmp_path / "trained")
+
+    def step(session, rows, variables):
+        loss = tf.reduce_sum((rows - 1.0) ** 2)
+        train_op = optimizer(0.1).minimize(loss, var_list=variables)
+        averages = tf.train.ExponentialMovingAverage(0.9)
+        with tf.control_dependencies([train_op]):
+            train_op = averages.apply(variables)
+        session.run(tf.global_variables_initializer())
+        for _ in range(5):
+            session.run(train_op)
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        table, layer = tf.get_variable("e", [6, 2]), tf.get_variable("layer", [2, 2])
+        step(session, tf.matmul(table, layer), [table, layer])
+        tf.train.Saver().save(session, base)
+    with tf.Graph().as_default(), tf.Session() as session:
+        table = tf1_embed.get_grown_table("e", 2, checkpoint=base)
+        step(session, tf1_embed.embedding_lookup(table, [6, 7]), [table.trainable])
+        tf.train.Saver().save(session, trained)
+    return base, trained
+
+
+def test_base_brings_all_that_the_training_did_not_hold(tmp_path):
+    base, trained = base_and_trained(tmp_path)
+    merge_checkpoint(trained, ["e"], tmp_path / "merged", base=base)
+    before, after, merged = (load_checkpoint(each) for each in (base, trained, tmp_path / "merged"))
+    assert set(merged) == set(before)
+    for suffix in ("", "/Adam", "/Adam_1", "/ExponentialMovingAverage"):
+        both = [before[f"e{suffix}"], after[f"e_new_rows{suffix}"]]
+        assert_same(merged[f"e{suffix}"], np.concatenate(both))
+        assert_same(merged[f"layer{suffix}"], before[f"layer{suffix}"])
+    # No slot begins anew, so that the clock of the training goes on.
+    assert_same(merged["beta1_power"], after["beta1_power"])
+    # The unmodified code.
+    with tf.Graph().as_default(), tf.Session() as session:
+        table, layer = tf.get_variable("e", [8, 2]), tf.get_variable("layer", [2, 2])
+        step = tf.train.AdamOptimizer(0.1).minimize(tf.reduce_sum(tf.matmul(table, layer)))
+        tf.train.ExponentialMovingAverage(0.9).apply([table, layer])
+        tf.train.Saver().restore(session, str(tmp_path / "merged"))
+        session.run(step)
+
+
+def test_averages_of_frozen_rows_are_never_made_up(tmp_path):
+    base, trained = base_and_trained(tmp_path)
+    with pytest.raises(ValueError, match="ExponentialMovingAverage.*--base BASE.*=table"):
+        merge_checkpoint(trained, ["e"], tmp_path / "merged")
+    assert main(["merge", trained, "--table", "e", "--out", str(tmp_path / "merged")]) == 2
+    said = ["--slot-value", "ExponentialMovingAverage=table"]
+    assert main(["merge", trained, "--table", "e", "--out", str(tmp_path / "merged"), *said]) == 0
+    merged = load_checkpoint(tmp_path / "merged")
+    assert_same(merged["e/ExponentialMovingAverage"][:6], merged["e"][:6])
+    out = ["--force", "--out", str(tmp_path / "merged")]
+    assert main(["merge", trained, "--table", "e", "--base", base, *out]) == 0
+    merged, before = load_checkpoint(tmp_path / "merged"), load_checkpoint(base)
+    assert_same(merged["e/ExponentialMovingAverage"][:6], before["e/ExponentialMovingAverage"])
+
+
+def test_slots_that_the_base_alone_has_begin_in_new_rows_with_their_clock(tmp_path):
+    base, trained = base_and_trained(tmp_path)
+    values = load_checkpoint(trained)
+    values = {name: each for name, each in values.items() if "Adam" not in name}
+    values = {name: each for name, each in values.items() if "power" not in name}
+    trained = save_checkpoint(tmp_path / "other", values)
+    merge_checkpoint(trained, ["e"], tmp_path / "merged", base=base)
+    merged, before = load_checkpoint(tmp_path / "merged"), load_checkpoint(base)
+    assert_same(merged["e/Adam"], np.concatenate([before["e/Adam"], np.zeros([2, 2], "f")]))
+    assert (before["beta1_power"], merged["beta1_power"]) < (np.float32(0.6), np.float32(1))
+    assert merged["beta1_power"] == np.float32(0.9)
+
+
+def test_base_of_other_rows_is_refused(tmp_path):
+    values = {"e": counting_rows(3), "e_new_rows": counting_rows(2)}
+    trained = save_checkpoint(tmp_path / "trained", values)
+    base = save_checkpoint(tmp_path / "base", {"e": counting_rows(3, start=1)})
+    with pytest.raises(ValueError, match=r"3 frozen rows of 'e' are not those of .*ids 0, 1, 2"):
+        merge_checkpoint(trained, ["e"], tmp_path / "merged", base=base)
+    longer = save_checkpoint(tmp_path / "longer", {"e": counting_rows(4)})
+    with pytest.raises(ValueError, match=r"shape \[4, 2\], but its frozen rows are of \[3, 2\]"):
+        merge_checkpoint(trained, ["e"], tmp_path / "merged", base=longer)
+    with pytest.raises(FileExistsError):
+        merge_checkpoint(trained, ["e"], longer, base=longer, force=True)
 
 
 def test_first_value_of_slots_may_be_given(tmp_path):

@@ -149,6 +149,12 @@ def make_parser():
         metavar="ROWS",
         help=f"of a row-split table, which rows those are: {_ROWS_HELP}",
     )
+    merge.add_argument(
+        "--base",
+        metavar="BASE",
+        help="the checkpoint that the tables grew from: slots and averages of frozen rows, and all "
+        "else that the training did not hold, are as in it",
+    )
     _add_slot_values(merge, "frozen rows")
     _add_partition_strategy(merge)
     _add_output(merge)

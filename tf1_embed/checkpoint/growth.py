@@ -94,12 +94,15 @@ class Growth:
           name: string. Of a tensor that has some of the slices only, just these are written.
           new: source of the new rows.
           old: source of the old rows; default: `name`.
-          like: string, a tensor that has the dtype and the shape of rows that are written; default:
-            `name`.
+          like: string, a tensor that has the dtype and the shape of rows that are written, or the
+            `StoredRows` of one in another checkpoint; default: `name`.
         """
         reader, axis = self._reader, self._axis.axis
         like = like or name
-        dtype, shape = reader.dtype(like), list(reader.shape(like))
+        if isinstance(like, StoredRows):
+            dtype, shape = like.reader.dtype(like.name), list(like.shape)
+        else:
+            dtype, shape = reader.dtype(like), list(reader.shape(like))
         old_shape = reader.shape(name) if name in reader.names() else None
         shape[axis] = self._map.num_rows
         old = name if old is None else old

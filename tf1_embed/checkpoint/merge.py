@@ -1,8 +1,11 @@
 """Merges the frozen and the trainable rows of tables into one variable each."""
 
+import contextlib
+
 from tf1_embed.checkpoint.clocks import find_clocks, fresh_clocks
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
+from tf1_embed.checkpoint.files.writer import CheckpointWriter
 from tf1_embed.checkpoint.growth import Growth, certificates_of
 from tf1_embed.checkpoint.rewrite import rewrite
 from tf1_embed.checkpoint.slots import (
@@ -16,7 +19,10 @@ from tf1_embed.checkpoint.slots import (
     trainable_name,
     variable_name,
 )
+from tf1_embed.checkpoint.verify import MAX_LISTED
 from tf1_embed.checkpoint.vocabulary_axis import row_axes
+from tf1_embed.fingerprints import ChangedRows, beside, chunks_of
+from tf1_embed.rows import Rows
 from tf1_embed.vocabulary import IdMap, append_map
 
 
@@ -25,6 +31,7 @@ def merge_checkpoint(
     tables,
     out,
     trainable_rows=None,
+    base=None,
     slot_values=None,
     clocks=None,
     partition_strategy=None,
@@ -38,10 +45,16 @@ def merge_checkpoint(
         embedding_new_rows/Adam [2, 4]                  ->   embedding/Adam [12, 4]
 
     The model's original code, given that many rows, restores it with an unmodified
-    `tf.train.Saver`, and `tf1_embed.get_grown_table` grows it again. Frozen rows had no slots; they
-    get what the optimizer begins with, or keep those that the checkpoint has under the table's
-    name. All other variables pass through bit for bit; one that did not train with the new rows has
-    no slots, so leave these out of a `Saver` that restores it. Tables are streamed.
+    `tf.train.Saver`, and `tf1_embed.get_grown_table` grows it again. All other variables pass
+    through bit for bit. Tables are streamed.
+
+    The graph that trained had no slots of frozen rows, nor of variables that were frozen. With
+    `base` they are what they were, and so is all else that this graph did not hold: the original
+    code, slots and averages and all, opens the result. Without it, frozen rows get what the
+    optimizer begins with, or keep those that the checkpoint has under the table's name; of a
+    variable that did not train there are no slots, so leave these out of a `Saver` that restores
+    it; and where there are moving averages, of which those of frozen rows are not known, you are
+    asked.
 
     Args:
       checkpoint: string, the prefix of the grown model's checkpoint on a local disk, or a folder,
@@ -51,12 +64,16 @@ def merge_checkpoint(
       trainable_rows: `Rows` of the tables, or a dict from table names to them, for tables of
         `get_row_split_table`: the checkpoint does not say which rows these are. Such a table keeps
         its size.
+      base: string, the prefix of the checkpoint that the tables grew from, or a folder, whose
+        latest is taken: what has no value in `checkpoint` has that of the base. Its rows of the
+        tables must have the bits of the frozen ones.
       slot_values: dict from the last part of a slot variable's name ("Adagrad"), or its whole name,
-        to its value in frozen rows. Default: what TensorFlow's optimizers begin with, and a moving
-        average with the frozen row itself.
+        to its value in rows that have none in either checkpoint; "table" for the row itself, as in
+        {"ExponentialMovingAverage": "table"}. Default: what TensorFlow's optimizers begin with.
       clocks: "fresh" or "keep": whether what counts the optimizer's steps (Adam's `beta1_power`,
         Keras' `iter`) begins anew, as the slots of frozen rows do, or goes on as it is, so that
         these rows step up to 6 times too far (see `tf1_embed.checkpoint.clocks`). Default: anew;
+        but where all slots have values, as with `base`, the clock of the training goes on;
         for AdaMax it must be given. What it begins with, where the checkpoint does not tell, may be
         in `slot_values`.
       partition_strategy: "mod" or "div", needed where a table has partitions; the merged table has
@@ -77,45 +94,105 @@ def merge_checkpoint(
       ValueError: if `tables` is a string or empty, a table is row-split and its rows are not given,
         or are given and others, the two variables' dims or dtypes differ, `partition_strategy` is
         needed and not given, a slot variable's first value is not known, or is in an object-based
-        checkpoint.
+        checkpoint; if the base has other rows than the frozen ones.
       OSError: if the disk is full.
       CheckpointDamaged: if the checkpoint is damaged.
     """
-    with CheckpointReader(checkpoint) as reader:
+    with contextlib.ExitStack() as stack:
+        reader = stack.enter_context(CheckpointReader(checkpoint))
+        base_reader, base_slots = None, {}
+        if base is not None:
+            base_reader = stack.enter_context(CheckpointReader(base))
+            # The output may not replace it either.
+            CheckpointWriter(out, force=force, source=base_reader.prefix)
+            base_slots = find_slots(base_reader)
         axes = _tables_without_parts(reader, tables)
         _check_names(axes, trainable_rows)
         new_names = {axis.name: _find_trainable(reader, axis) for axis in axes}
         parts = {*new_names, *new_names.values()}
         slots = [slot for slot in find_slots(reader).values() if slot.table in parts]
-        check_slot_values(slots, slot_values, find_clocks(reader))
-        _refuse_slots_of_objects(slots)
+        of_base = [slot for slot in base_slots.values() if slot.table in new_names]
+        clocks_found = find_clocks(reader) + (find_clocks(base_reader) if base_reader else [])
+        check_slot_values(slots + of_base, slot_values, clocks_found)
+        _refuse_slots_of_objects(slots + of_base)
         changes, growths, begun = {}, [], []
         for axis in axes:
             name, new_name = axis.name, new_names[axis.name]
             id_map = _id_map(reader, axis, new_name, trainable_rows)
             growth = Growth(reader, axis, id_map, partition_strategy)
+            if base_reader is not None:
+                _check_base(reader, axis, id_map, base_reader, partition_strategy)
             new_rows = StoredRows(reader, new_name, partition_strategy)
             changes[name] = growth.change(name, new_rows)
             growths.append(growth)
             changes[new_name] = None
             pairs = _pair_slots(slots, name, new_name)
-            for merged, (old_slot, new_slot) in pairs.items():
-                slot = old_slot or new_slot
-                old, new = name, new_rows
-                if old_slot is None or new_slot is None:
+            kept = {slot.name: slot for slot in of_base if slot.table == name}
+            for merged in {**pairs, **kept}:
+                old_slot, new_slot = pairs.get(merged, (None, None))
+                base_slot = kept.get(merged) if old_slot is None else None
+                value = None
+                if new_slot is None or (old_slot is None and base_slot is None):
+                    slot = old_slot or new_slot or base_slot
                     begun.append(slot)
-                    value = initial_value(reader, slot, slot_values)
-                    if value != SAME_AS_TABLE:
-                        old = new = value
+                    value = initial_value(
+                        base_reader if slot is base_slot else reader, slot, slot_values
+                    )
+                    if new_slot is not None and value == SAME_AS_TABLE:
+                        _refuse_average(slot, base_reader, slot_values)
+                old, new = (name, new_rows) if value == SAME_AS_TABLE else (value, value)
+                like = (old_slot or new_slot or base_slot).name
                 if old_slot is not None:
                     old = old_slot.source
+                elif base_slot is not None:
+                    old = StoredRows(base_reader, base_slot.source, partition_strategy)
                 if new_slot is not None:
                     new = StoredRows(reader, new_slot.source, partition_strategy)
                     changes[new_slot.name] = None
-                changes[merged] = growth.change(merged, new, old, like=slot.name)
+                elif old_slot is None:
+                    like = old
+                changes[merged] = growth.change(merged, new, old, like=like)
+        if base_reader is not None:
+            # What counts the steps of an optimizer that the training did not have.
+            for clock, change in fresh_clocks(base_reader, begun, clocks, slot_values).items():
+                if clock not in reader.names():
+                    changes[clock] = change
         changes.update(fresh_clocks(reader, begun, clocks, slot_values))
         certify = certificates_of(growths)
-        return rewrite(reader, changes, out, force, dry_run, progress, certify)
+        return rewrite(reader, changes, out, force, dry_run, progress, certify, base_reader)
+
+
+def _check_base(reader, axis, id_map, base_reader, partition_strategy):
+    """Raises a ValueError unless the base has the bits of a table's frozen rows."""
+    frozen = StoredRows(reader, axis.name, partition_strategy)
+    before = StoredRows(base_reader, base_reader.find(str(axis)), partition_strategy)
+    if before.shape != frozen.shape or before.dtype != frozen.dtype:
+        raise ValueError(
+            f"`base` {base_reader.prefix} has {str(axis)!r} of shape {list(before.shape)}, but its "
+            f"frozen rows are of {list(frozen.shape)}: give the checkpoint that it grew from"
+        )
+    changed = ChangedRows(MAX_LISTED)
+    # Those of a row-split table that train are stale in it.
+    kept = Rows.of(id_map.old_ids((~id_map.new_rows).ids()), axis.size)
+    for ids, old, new in beside(before, chunks_of(frozen, kept)):
+        changed.add(ids, old, new)
+    if changed.count:
+        ids = ", ".join(map(str, changed.first_ids))
+        raise ValueError(
+            f"{changed.count} frozen rows of {str(axis)!r} are not those of `base` "
+            f"{base_reader.prefix} (ids {ids}): give the checkpoint that it grew from"
+        )
+
+
+def _refuse_average(slot, base_reader, slot_values):
+    """Asks for the averages of frozen rows: what they are served from is no row of the table."""
+    if base_reader is None and not {slot.name, slot.kind} & set(slot_values or {}):
+        raise ValueError(
+            f"{slot.name!r} is a moving average, and the checkpoint has none of the frozen rows. "
+            f"Give the checkpoint that the table grew from, whose averages they keep: `base` "
+            f"(--base BASE); or, if they had none, say that each is the row itself: "
+            f"slot_values={{{slot.kind!r}: 'table'}} (--slot-value {slot.kind}=table)"
+        )
 
 
 def _tables_without_parts(reader, tables):

@@ -83,7 +83,9 @@ class Silence:
         """Notes that so many more bytes are done."""
 
 
-def rewrite(reader, changes, out, force=False, dry_run=False, progress=None, certify=None):
+def rewrite(
+    reader, changes, out, force=False, dry_run=False, progress=None, certify=None, base=None
+):
     """Writes a checkpoint anew. What is not named passes through bit for bit.
 
     Args:
@@ -96,6 +98,7 @@ def rewrite(reader, changes, out, force=False, dry_run=False, progress=None, cer
         `update(num_bytes)`, such as a `tqdm`.
       certify: function without arguments that returns a list of `Certificate`, called when all
         tensors are written; they are put beside the checkpoint.
+      base: `CheckpointReader` of another checkpoint: what it alone has passes through as well.
 
     Returns:
       list of `Written`, by name.
@@ -105,7 +108,9 @@ def rewrite(reader, changes, out, force=False, dry_run=False, progress=None, cer
       CheckpointDamaged: if the checkpoint that is read is damaged.
     """
     written = []
-    for name in sorted(set(reader.names()).union(changes)):
+    names = set(reader.names()).union(changes)
+    from_base = set() if base is None else set(base.names()) - names
+    for name in sorted(names | from_base):
         if name in changes and changes[name] is None:
             dtype_name, shape = _dtype_name(reader, name), reader.shape(name)
             written.append(Written(name, dtype_name, shape, None, 0, True))
@@ -113,6 +118,9 @@ def rewrite(reader, changes, out, force=False, dry_run=False, progress=None, cer
             change = changes[name]
             about = (change.dtype.name, change.old_shape, change.shape, change.num_bytes)
             written.append(Written(name, *about, changed=True, note=change.note))
+        elif name in from_base:
+            about = (_dtype_name(base, name), None, base.shape(name), base.num_bytes(name))
+            written.append(Written(name, *about, changed=True, note="as in the base"))
         else:
             shape = reader.shape(name)
             size = reader.num_bytes(name)
@@ -126,10 +134,12 @@ def rewrite(reader, changes, out, force=False, dry_run=False, progress=None, cer
         with writer:
             for each in written:
                 if each.name not in changes:
-                    writer.copy(reader, each.name)
+                    writer.copy(base if each.name in from_base else reader, each.name)
                 elif each.new_shape is not None:
                     _write(writer, reader, each.name, changes[each.name])
             reader.check_rest()
+            if base is not None:
+                base.check_rest()
             if certify is not None:
                 writer.add_file(SUFFIX, encode_certificates(certify()))
     return written

@@ -164,7 +164,8 @@ def initial_value(reader, slot, values=None):
       reader: `CheckpointReader`.
       slot: `Slot`.
       values: dict from a kind ("Adagrad") or a name in the checkpoint to a number, for slot
-        variables whose optimizer is not known, or had other settings.
+        variables whose optimizer is not known, or had other settings; or to "table" for what the
+        row itself has.
 
     Returns:
       float, or `SAME_AS_TABLE` for moving averages. Accumulators only grow: that of a row which was
@@ -176,7 +177,7 @@ def initial_value(reader, slot, values=None):
     """
     for key in (slot.name, slot.kind):
         if key in (values or {}):
-            return float(values[key])
+            return SAME_AS_TABLE if values[key] == "table" else float(values[key])
     remedy = f"slot_values={{{slot.kind!r}: VALUE}} (--slot-value {slot.kind}=VALUE)"
     value = _known_value(slot)
     if value is None:

@@ -57,6 +57,7 @@ def merge(arguments):
         arguments.table,
         arguments.out,
         trainable_rows=rows,
+        base=arguments.base,
         slot_values=options.slot_values(arguments),
         partition_strategy=arguments.partition_strategy,
         **options.writing(arguments, "Merging"),

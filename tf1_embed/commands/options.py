@@ -136,16 +136,16 @@ def _initializer(text, seed):
 
 
 def slot_values(arguments):
-    """Returns the values of slot variables, a dict from name to float."""
+    """Returns the values of slot variables, a dict from name to float or "table"."""
     values = {}
     for text in arguments.slot_value:
         name, equals, number = text.rpartition("=")
         try:
-            values[name] = float(number)
+            values[name] = number if number == "table" else float(number)
         except ValueError:
             equals = ""
         if not equals or not name:
-            raise ValueError(f"--slot-value must be SLOT=NUMBER, got {text!r}")
+            raise ValueError(f"--slot-value must be SLOT=NUMBER or SLOT=table, got {text!r}")
     return values
 
 
