@@ -139,15 +139,14 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
             raise ValueError(f'`slots` must be "rows" or "full", got {slots!r}')
         if others not in (None, "trainable", "frozen"):
             raise ValueError(f'`others` must be "trainable" or "frozen", got {others!r}')
+        self._base: Any = optimizer
+        self._tables: WrappedTables = WrappedTables()
+        self._others: str | None = others
         if isinstance(optimizer, TrainableRowsOptimizer):
             # One step for all tables: the one within would take scratch variables for others.
             self._base = optimizer._base
             self._tables = WrappedTables(optimizer._tables)
-            others = others or optimizer._others
-        else:
-            self._base = optimizer
-            self._tables = WrappedTables()
-        self._others = others
+            self._others = others or optimizer._others
         self._tables.add(Wrap(dict(trainable_rows), axis, partition_strategy, slots == "full"))
         self._full_slots = FullSlots(self._base)
         # The gradients that compute_gradients has filtered, by identity: with each, what the base

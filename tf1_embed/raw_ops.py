@@ -1,10 +1,12 @@
 """What this library uses of TensorFlow that has no public name, and nothing else does.
 
 In 1.13 these are the operations of `tf.raw_ops`, which does not exist there; in every version, the
-way to ask whether a graph is in a loop or a branch.
+ways to ask whether a graph is in a loop or a branch, and an optimizer for its slots.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import tensorflow.compat.v1 as tf
 
@@ -46,3 +48,11 @@ def in_loop_or_branch(graph: tf.Graph) -> bool:
     """
     # The method is there from 1.0 to 2.21; no public one tells.
     return graph._get_control_flow_context() is not None
+
+
+def create_slots(optimizer: Any, variables: list) -> None:
+    """Has a `tf.train.Optimizer` make its slots of variables, from TF 1.0 to 2.21.
+
+    The public way is to apply gradients, which makes operations that write the variables, too.
+    """
+    optimizer._create_slots(variables)

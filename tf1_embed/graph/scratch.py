@@ -35,7 +35,7 @@ class WrappedTable:
         self.rows = rows
         self.axis = axis
         self.full_slots = full_slots
-        self.scratch: Any | None = None
+        self.scratch: Any = None
 
     def make_scratch(self) -> None:
         """Makes the variable that the base optimizer sees, once."""

@@ -49,7 +49,8 @@ def resolve_variables(chosen: dict[VariableLike, Any], argument: str) -> list[Ch
       RuntimeError: if there is a string in eager mode.
       ValueError: if two keys mean the same variable.
     """
-    found, key_of = [], {}
+    found: list[Chosen] = []
+    key_of: dict[str, VariableLike] = {}
     for key, value in chosen.items():
         axis, variables = None, [key]
         if isinstance(key, str):
