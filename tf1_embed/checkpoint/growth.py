@@ -68,8 +68,8 @@ class Growth:
         reader, name, kept = self._reader, self._axis.name, ~self._new_rows
         stored = StoredRows(reader, name, self._old.strategy)
         digest = self._digest
-        if self._new.strategy == "mod" and len(self._new.sizes) > 1:
-            # They were not written in the order of their ids.
+        if not self._new.is_in_order:
+            # What was written was not in the order of the ids, as a fingerprint is.
             digest = self._new_digest()
             for index in kept.chunks(rows_in_chunk(stored.dtype, stored.shape[1:])):
                 digest.update(stored[self._map.old_ids(ids_of(index))])

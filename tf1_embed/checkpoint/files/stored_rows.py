@@ -1,7 +1,6 @@
 """The rows of a table in a checkpoint, by their ids."""
 
 from tf1_embed.partitions import STRATEGIES, Partitions
-from tf1_embed.rows import ids_of
 
 
 class StoredRows:
@@ -35,7 +34,7 @@ class StoredRows:
 
     def __getitem__(self, index):
         """Reads the rows of an int array of ids, or of a slice of them."""
-        return self.reader.take(self.name, self.partitions.places(ids_of(index)))
+        return self.reader.take(self.name, self.partitions.places(index))
 
 
 def _partitions(reader, name, partition_strategy):
