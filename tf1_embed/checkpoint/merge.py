@@ -5,13 +5,11 @@ from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.growth import Growth, certificates_of
 from tf1_embed.checkpoint.rewrite import rewrite
+from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, check_slot_values, initial_value
 from tf1_embed.checkpoint.slots import (
     CHOSEN_ROWS,
     NEW_ROWS,
-    SAME_AS_TABLE,
-    check_slot_values,
     find_slots,
-    initial_value,
     rename_slot,
     trainable_name,
     variable_name,

@@ -11,7 +11,7 @@ from tf1_embed.checkpoint.delta.rows import Stack, check_fits, find_axis, finger
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.growth import Growth
 from tf1_embed.checkpoint.rewrite import rewrite
-from tf1_embed.checkpoint.slots import SAME_AS_TABLE, check_slot_values, initial_value
+from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, check_slot_values, initial_value
 from tf1_embed.vocabulary import IdMap
 
 
