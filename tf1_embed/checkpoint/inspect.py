@@ -1,7 +1,10 @@
 """Lists what a checkpoint holds, and what of it looks like an embedding table."""
 
+from __future__ import annotations
+
+import os
 import re
-from collections import namedtuple
+from typing import NamedTuple
 
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.slots import CHOSEN_ROWS, NEW_ROWS, find_slots, variable_name
@@ -11,7 +14,7 @@ _OF_TABLES = re.compile(r"emb|lookup|factor|table|vector|entit|users?\b|items?\b
 _OF_OTHERS = re.compile(r"kernel|weights?\b|recurrent|lstm|gru\b|rnn|dense|conv|bias|logits", re.I)
 
 
-class Variable(namedtuple("Variable", "name shape dtype num_bytes num_partitions kind table")):
+class Variable(NamedTuple):
     """A variable of a checkpoint.
 
     Attributes:
@@ -25,10 +28,16 @@ class Variable(namedtuple("Variable", "name shape dtype num_bytes num_partitions
       table: string, the name of the variable that a slot or new rows belong to; else None.
     """
 
-    __slots__ = ()
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    num_bytes: int
+    num_partitions: int
+    kind: str
+    table: str | None
 
 
-def inspect_checkpoint(checkpoint):
+def inspect_checkpoint(checkpoint: str | os.PathLike) -> list[Variable]:
     """Lists the variables of a checkpoint; reads no values.
 
     A variable looks like a table if it is a matrix of floats, no slot variable, and has the name of

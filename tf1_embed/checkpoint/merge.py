@@ -1,10 +1,15 @@
 """Merges the frozen and the trainable rows of tables into one variable each."""
 
+from __future__ import annotations
+
+import os
+from typing import Any, Callable, Mapping, Sequence
+
 from tf1_embed.checkpoint.clocks import find_clocks, fresh_clocks
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.growth import Growth, certificates_of
-from tf1_embed.checkpoint.rewrite import rewrite
+from tf1_embed.checkpoint.rewrite import Written, rewrite
 from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, check_slot_values, initial_value
 from tf1_embed.checkpoint.slots import (
     CHOSEN_ROWS,
@@ -15,21 +20,22 @@ from tf1_embed.checkpoint.slots import (
     variable_name,
 )
 from tf1_embed.checkpoint.vocabulary_axis import table_axes
+from tf1_embed.rows import Rows
 from tf1_embed.vocabulary import IdMap, append_map
 
 
 def merge_checkpoint(
-    checkpoint,
-    tables,
-    out,
-    trainable_rows=None,
-    slot_values=None,
-    clocks=None,
-    partition_strategy=None,
-    force=False,
-    dry_run=False,
-    progress=None,
-):
+    checkpoint: str | os.PathLike,
+    tables: Sequence[str],
+    out: str | os.PathLike,
+    trainable_rows: Rows | Mapping[str, Rows] | None = None,
+    slot_values: Mapping[str, float] | None = None,
+    clocks: str | None = None,
+    partition_strategy: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    progress: Callable[[int], Any] | None = None,
+) -> list[Written]:
     """Writes a checkpoint in which each grown table is one variable under its old name.
 
         embedding [10, 4], embedding_new_rows [2, 4]    ->   embedding [12, 4]

@@ -1,8 +1,13 @@
 """Splits tables into frozen and trainable rows, the inverse of a merge."""
 
+from __future__ import annotations
+
+import os
+from typing import Any, Callable, Sequence
+
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
-from tf1_embed.checkpoint.rewrite import Change, rewrite
+from tf1_embed.checkpoint.rewrite import Change, Written, rewrite
 from tf1_embed.checkpoint.slots import (
     CHOSEN_ROWS,
     NEW_ROWS,
@@ -16,16 +21,16 @@ from tf1_embed.rows import Rows, rows_in_chunk
 
 
 def split_checkpoint(
-    checkpoint,
-    tables,
-    out,
-    num_old_rows=None,
-    trainable_rows=None,
-    partition_strategy=None,
-    force=False,
-    dry_run=False,
-    progress=None,
-):
+    checkpoint: str | os.PathLike,
+    tables: Sequence[str],
+    out: str | os.PathLike,
+    num_old_rows: int | None = None,
+    trainable_rows: Rows | None = None,
+    partition_strategy: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    progress: Callable[[int], Any] | None = None,
+) -> list[Written]:
     """Writes a checkpoint in which each table is two variables, its frozen and its trainable rows.
 
         embedding [12, 4]         ->   embedding [10, 4], embedding_new_rows [2, 4]

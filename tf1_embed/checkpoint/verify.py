@@ -1,7 +1,9 @@
 """Compares the old rows of tables in two checkpoints, bit for bit."""
 
+from __future__ import annotations
+
 import os
-from collections import namedtuple
+from typing import Any, Callable, NamedTuple, Sequence
 
 from tf1_embed.bfloat16 import name_of
 from tf1_embed.certificates import SUFFIX, read_certificates
@@ -18,9 +20,7 @@ from tf1_embed.vocabulary import IdMap
 MAX_LISTED = 10
 
 
-class Comparison(
-    namedtuple("Comparison", "table num_rows num_changed first_ids largest_difference")
-):
+class Comparison(NamedTuple):
     """What became of the old rows of a table.
 
     Attributes:
@@ -33,18 +33,22 @@ class Comparison(
         as equal (zeros of both signs, NaNs), infinity where one of the two is not finite.
     """
 
-    __slots__ = ()
+    table: str
+    num_rows: int
+    num_changed: int | None
+    first_ids: tuple[int, ...] | None
+    largest_difference: float | None
 
 
 def verify_checkpoint(
-    old,
-    new,
-    tables,
-    id_map=None,
-    partition_strategy=None,
-    new_partition_strategy=None,
-    progress=None,
-):
+    old: str | os.PathLike,
+    new: str | os.PathLike,
+    tables: Sequence[str],
+    id_map: IdMap | None = None,
+    partition_strategy: str | None = None,
+    new_partition_strategy: str | None = None,
+    progress: Callable[[int], Any] | None = None,
+) -> list[Comparison]:
     """Compares every old row of tables with its row in a grown checkpoint, bit for bit.
 
     Args:

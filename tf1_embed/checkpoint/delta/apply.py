@@ -1,6 +1,9 @@
 """Appends the new rows of deltas to the tables that they were made for."""
 
+from __future__ import annotations
+
 import os
+from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -10,22 +13,22 @@ from tf1_embed.checkpoint.delta.file import check_output, read_delta
 from tf1_embed.checkpoint.delta.rows import Stack, check_fits, find_axis, fingerprints, slots_of
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.growth import Growth
-from tf1_embed.checkpoint.rewrite import rewrite
+from tf1_embed.checkpoint.rewrite import Written, rewrite
 from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, check_slot_values, initial_value
 from tf1_embed.vocabulary import IdMap
 
 
 def apply_delta(
-    base,
-    deltas,
-    out,
-    slot_values=None,
-    clocks=None,
-    partition_strategy=None,
-    force=False,
-    dry_run=False,
-    progress=None,
-):
+    base: str | os.PathLike,
+    deltas: str | os.PathLike | Sequence[str],
+    out: str | os.PathLike,
+    slot_values: Mapping[str, float] | None = None,
+    clocks: str | None = None,
+    partition_strategy: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    progress: Callable[[int], Any] | None = None,
+) -> list[Written]:
     """Writes a checkpoint that has the new rows of one delta, or of several in order.
 
         base                 delta               out

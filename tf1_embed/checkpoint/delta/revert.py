@@ -1,15 +1,26 @@
 """Removes the new rows of a delta from the tables that it was applied to."""
 
+from __future__ import annotations
+
+import os
+from typing import Any, Callable
+
 from tf1_embed.checkpoint.delta.file import check_output, read_delta
 from tf1_embed.checkpoint.delta.rows import Removal, check_fits, find_axis, fingerprints, slots_of
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.growth import Growth
-from tf1_embed.checkpoint.rewrite import rewrite
+from tf1_embed.checkpoint.rewrite import Written, rewrite
 
 
 def revert_delta(
-    grown, delta, out, partition_strategy=None, force=False, dry_run=False, progress=None
-):
+    grown: str | os.PathLike,
+    delta: str | os.PathLike,
+    out: str | os.PathLike,
+    partition_strategy: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    progress: Callable[[int], Any] | None = None,
+) -> list[Written]:
     """Writes a checkpoint without the new rows of a delta: the inverse of `apply_delta`.
 
     Of several deltas the last is reverted first. The rows that stay must have the very bits that
