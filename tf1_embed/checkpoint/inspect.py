@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.slots import CHOSEN_ROWS, NEW_ROWS, find_slots, variable_name
 
-# Names that tables have, and names that matrices have which are none.
+# What is in the names of tables, and in those of matrices that are no tables.
 _OF_TABLES = re.compile(r"emb|lookup|factor|table|vector|entit|users?\b|items?\b|words?\b", re.I)
 _OF_OTHERS = re.compile(r"kernel|weights?\b|recurrent|lstm|gru\b|rnn|dense|conv|bias|logits", re.I)
 

@@ -202,5 +202,5 @@ def _id_map(reader, axis, new_name, trainable_rows):
             f"`trainable_rows` of {str(axis)!r} must be {num_rows} of {axis.size} rows, got "
             f"{rows!r}"
         )
-    # The table has all rows; those that train are stale in it.
+    # The frozen variable has a place for each row; those of the trainable rows are out of date.
     return IdMap(rows, axis.size, (~rows).ids())

@@ -53,7 +53,7 @@ _INITIAL_VALUES = {
     "v": 0.0,
     "vhat": 0.0,
 }
-# Names that optimizers use for slots of different initial values.
+# Names that two optimizers give to slots which they begin with different values.
 _AMBIGUOUS = {
     "accum": "0.1 of tf.train.FtrlOptimizer, 0 of tf.train.AdadeltaOptimizer",
     "rms": "1 of tf.train.RMSPropOptimizer, 0 of Keras' RMSprop",

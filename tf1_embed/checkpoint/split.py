@@ -89,7 +89,7 @@ def split_checkpoint(
                     f"{variable_name(new_name)!r} as well. Merge them first"
                 )
             rows = _trainable_rows(axis, num_old_rows, trainable_rows)
-            # A row-split table has all rows, see `get_row_split_table`.
+            # The frozen variable of a `get_row_split_table` has a place for each row of the table.
             old_rows = ~rows if trainable_rows is None else Rows.range(0, axis.size, axis.size)
             pairs = {(name, new_name): name}
             for slot in (each for each in slots if each.table == name):

@@ -16,7 +16,7 @@ from tf1_embed.fingerprints import changed_rows, digest_of, largest_difference
 from tf1_embed.rows import Rows, ids_of, rows_in_chunk
 from tf1_embed.vocabulary import IdMap
 
-# Ids that are listed of rows that differ.
+# How many ids are listed of rows that differ.
 MAX_LISTED = 10
 
 
@@ -149,7 +149,7 @@ def _compare(old_rows, new_rows, id_map, bar):
         changed = changed_rows(old, new)
         if changed.size:
             num_changed += changed.size
-            # Under another order of ids the first ones may come late.
+            # Where the new ids are in another order, a lower old id may come after higher ones.
             first_ids = sorted(first_ids + old_ids[changed].tolist())[:MAX_LISTED]
             largest = max(largest, largest_difference(old[changed], new[changed]))
         bar.update(old.nbytes)

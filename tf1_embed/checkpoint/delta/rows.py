@@ -31,7 +31,7 @@ def ids_after(ids: Any, new_rows: Rows) -> np.ndarray:
       >>> ids_after([0, 1, 2], Rows.range(1, 3, size=5))
       array([0, 3, 4])
     """
-    # Before which old row each new one came.
+    # How many old rows come before each new one.
     places = new_rows.ids() - np.arange(new_rows.count)
     return np.asarray(ids, np.int64) + np.searchsorted(places, ids, side="right")
 
@@ -185,7 +185,7 @@ def slots_of(reader: CheckpointReader, axis: VocabularyAxis) -> list[Slot]:
     return [
         slot
         for slot in find_slots(reader).values()
-        # One number for each row of a projection is nothing to an id.
+        # What has one number for each row of a projection has no axis of ids.
         if slot.table == axis.name and reader.shape(slot.name)[axis.axis :][:1] == (axis.size,)
     ]
 

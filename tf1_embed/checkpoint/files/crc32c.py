@@ -28,7 +28,7 @@ _ORDER = (1 << 31) - 1
 # Exponents of y in y^first = y^second + y^third + 1.
 FOLD = (2 * 6777, 2 * 484, 2 * 100)
 _BLOCK = FOLD[0] - FOLD[1]
-# Bytes after which no block is left that folds.
+# With fewer bytes than these, no block is left that folds.
 _MAX_REST = 8 * (FOLD[0] + _BLOCK)
 # Bytes that are folded at one time: they stay in the processor's cache.
 _PIECE = 1 << 19
@@ -157,7 +157,7 @@ def _tables(factor):
     for byte in range(4):
         for bit in range(8):
             product = _multiply(1 << (8 * byte + bit), factor)
-            # Each value with this bit is the one without it, and the bit.
+            # The product of a value that has this bit: that of its lower bits, plus the bit's.
             tables[byte, 1 << bit : 2 << bit] = tables[byte, : 1 << bit] ^ np.uint32(product)
     return tables
 

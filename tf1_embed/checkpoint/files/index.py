@@ -38,7 +38,7 @@ _DIM, _DIM_SIZE = 2 << 3 | BYTES, 1 << 3 | _VARINT
 _EXTENT, _START, _LENGTH = 1 << 3 | BYTES, 1 << 3 | _VARINT, 2 << 3 | _VARINT
 
 _HEADER_KEY = b""
-# Of one data file, little-endian, by a writer of version 1.
+# Says: one data file, little-endian, by a writer of version 1.
 _HEADER = b"\x08\x01\x1a\x02\x08\x01"
 
 
@@ -135,7 +135,8 @@ def _ordered(value):
 
 
 def _ordered_signed(value):
-    # As many leading ones as there are bytes, then the number; for negative ones, all inverted.
+    # As many one bits as there are bytes, a zero bit, then the number. Of a negative number, all
+    # bits are inverted.
     magnitude = ~value if value < 0 else value
     size = magnitude.bit_length() // 7 + 1
     leading = (1 << size) - 1 << (7 * size)
@@ -179,7 +180,7 @@ def _write_entry(entry):
 
 
 def _write_extent(start, length):
-    # A length that is left out is the whole axis, so a length of 0 is not.
+    # TensorFlow takes a missing length for the whole axis, so a length of 0 is written.
     length = b"" if length is None else bytes([_LENGTH]) + write_varint(length)
     return _number(_START, start) + length
 
@@ -209,7 +210,7 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def _number(tag, value):
-    # As TensorFlow does, zeros are left out.
+    # Zeros are left out, as TensorFlow does.
     return bytes([tag]) + write_varint(value) if value else b""
 
 

@@ -30,7 +30,7 @@ class WriteBack:
     def finish(self) -> None:
         """Waits for the flush that is under way; raises the OSError of any."""
         self.close()
-        # The system tells of an error once: a later flush would not.
+        # The system reports an error once: the flushes after it succeed.
         self._raise_error()
 
     def close(self) -> None:
