@@ -170,15 +170,15 @@ def _read(prefix):
     content = _KIND.read(path)
     tables = content.take("tables", "a dict of tables", lambda x: isinstance(x, dict) and x)
     also = {}
-    # Files that were made before it was there have none.
+    # Only where other variables grew with the tables.
     if "also" in content.entries:
         also = content.take("also", "a dict of variables", lambda x: isinstance(x, dict))
-    tables, also = (
-        {name: content.of(entry, f" of table {name!r}") for name, entry in each.items()}
-        for each in (tables, also)
-    )
-    certificates = {name: _from_json(name, fields) for name, fields in tables.items()}
-    return certificates, {name: fields.take_rows() for name, fields in also.items()}
+    certificates, rows = {}, {}
+    for name, entry in tables.items():
+        certificates[name] = _from_json(name, content.of(entry, f" of table {name!r}"))
+    for name, entry in also.items():
+        rows[name] = content.of(entry, f" of variable {name!r}").take_rows()
+    return certificates, rows
 
 
 def _as_json(certificate):

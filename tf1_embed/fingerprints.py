@@ -50,7 +50,8 @@ class Digest:
 
     def update(self, rows: np.ndarray) -> None:
         """Adds the rows that come next."""
-        self._sha256.update(as_bytes(rows if self._swap is None else rows.astype(self._swap)))
+        rows = rows if self._swap is None else rows.astype(self._swap)
+        self._sha256.update(as_bytes(rows).data)
 
     def hexdigest(self) -> str:
         """Returns the fingerprint as a string of 64 hexadecimal digits."""

@@ -92,7 +92,7 @@ def read_rows(values: np.memmap, start: int, stop: int) -> np.ndarray:
     """
     shape = (stop - start,) + values.shape[1:]
     count = int(np.prod(shape, dtype=np.int64))
-    with open(values.filename, "rb") as file:
+    with open(str(values.filename), "rb") as file:
         file.seek(values.offset + start * count // max(1, stop - start) * values.itemsize)
         flat = np.fromfile(file, values.dtype, count)
     if flat.size != count:

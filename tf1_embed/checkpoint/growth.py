@@ -41,7 +41,7 @@ class Growth:
         self,
         reader: CheckpointReader,
         axis: VocabularyAxis,
-        id_map: IdMap,
+        id_map: IdMap | Any,
         partition_strategy: str | None = None,
     ) -> None:
         """Takes the variable and where its rows come from.
@@ -49,7 +49,7 @@ class Growth:
         Args:
           reader: `CheckpointReader`.
           axis: `VocabularyAxis`.
-          id_map: `IdMap`.
+          id_map: `IdMap`, or what has its attributes and `old_ids`.
           partition_strategy: "mod" or "div", needed where the variable has partitions.
 
         Raises:
@@ -63,7 +63,7 @@ class Growth:
         self._reader, self._axis, self._map = reader, axis, id_map
         self._new_rows = id_map.new_rows
         self.axis, self.old_rows = axis, ~id_map.new_rows
-        self._digest = None
+        self._digest: Digest | None = None
         self._old = Partitions((axis.size,), None)
         if axis.axis == 0:
             self._old = StoredRows(reader, axis.name, partition_strategy).partitions
@@ -83,8 +83,8 @@ class Growth:
         reader, name, kept = self._reader, self._axis.name, ~self._new_rows
         stored = StoredRows(reader, name, self._old.strategy)
         digest = self._digest
-        if not self._new.is_in_order:
-            # What was written was not in the order of the ids, as a fingerprint is.
+        if digest is None or not self._new.is_in_order:
+            # A fingerprint is of the rows in the order of their ids; they were written in another.
             digest = self._new_digest()
             for index in kept.chunks(rows_in_chunk(stored.dtype, stored.shape[1:])):
                 digest.update(stored[self._map.old_ids(ids_of(index))])

@@ -9,7 +9,7 @@ from tf1_embed.checkpoint.clocks import find_clocks, fresh_clocks
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.growth import Growth, certificates_of
-from tf1_embed.checkpoint.rewrite import Written, rewrite
+from tf1_embed.checkpoint.rewrite import Change, Written, rewrite
 from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, check_slot_values, initial_value
 from tf1_embed.checkpoint.slots import (
     CHOSEN_ROWS,
@@ -93,7 +93,8 @@ def merge_checkpoint(
         slots = [slot for slot in find_slots(reader).values() if slot.table in parts]
         check_slot_values(slots, slot_values, find_clocks(reader))
         _refuse_slots_of_objects(slots)
-        changes, growths, begun = {}, [], []
+        changes: dict[str, Change | None] = {}
+        growths, begun = [], []
         for axis in axes:
             name, new_name = axis.name, new_names[axis.name]
             id_map = _id_map(reader, axis, new_name, trainable_rows)
@@ -105,7 +106,8 @@ def merge_checkpoint(
             pairs = _pair_slots(slots, name, new_name)
             for merged, (old_slot, new_slot) in pairs.items():
                 slot = old_slot or new_slot
-                old, new = name, new_rows
+                old: Any = name
+                new: Any = new_rows
                 if old_slot is None or new_slot is None:
                     begun.append(slot)
                     value = initial_value(reader, slot, slot_values)

@@ -127,11 +127,11 @@ def rewrite(
     """
     written = []
     for name in sorted(set(reader.names()).union(changes)):
-        if name in changes and changes[name] is None:
+        change = changes.get(name)
+        if name in changes and change is None:
             dtype_name, shape = _dtype_name(reader, name), reader.shape(name)
             written.append(Written(name, dtype_name, shape, None, 0, True))
-        elif name in changes:
-            change = changes[name]
+        elif change is not None:
             about = (change.dtype.name, change.old_shape, change.shape, change.num_bytes)
             written.append(Written(name, *about, changed=True, note=change.note))
         else:

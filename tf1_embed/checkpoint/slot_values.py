@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # names: "table/Adam" and "table/Adam_1", or "m" and "v" in an object-based checkpoint.
 SAME_AS_TABLE = "the table's"
 _ACCUMULATOR = 0.1  # the default of `initial_accumulator_value`
-_INITIAL_VALUES = {
+_INITIAL_VALUES: dict[str, float | str] = {
     "Adadelta": 0.0,
     "Adadelta_1": 0.0,
     "Adagrad": _ACCUMULATOR,
@@ -78,8 +78,9 @@ def initial_value(
       ValueError: if it is not known, or a row has less than what accumulators begin with by
         default.
     """
+    values = values or {}
     for key in (slot.name, slot.kind):
-        if key in (values or {}):
+        if key in values:
             return float(values[key])
     remedy = f"slot_values={{{slot.kind!r}: VALUE}} (--slot-value {slot.kind}=VALUE)"
     if slot.kind not in _INITIAL_VALUES:
@@ -92,7 +93,7 @@ def initial_value(
     if value == _ACCUMULATOR:
         smallest = _smallest(reader, slot.source)
         # Accumulators never shrink. 0.99: in half precision the default is a little less than 0.1.
-        if smallest < 0.99 * value:
+        if smallest < 0.99 * _ACCUMULATOR:
             raise ValueError(
                 f"the slot variable {slot.name!r} starts at {value} by default, but a row has "
                 f"{smallest:g}, so its optimizer had another `initial_accumulator_value`. Say it "

@@ -73,7 +73,7 @@ def split_checkpoint(
         raise ValueError("give either `num_old_rows` or `trainable_rows`")
     suffix = NEW_ROWS if trainable_rows is None else CHOSEN_ROWS
     with CheckpointReader(checkpoint) as reader:
-        changes = {}
+        changes: dict[str, Change | None] = {}
         slots = find_slots(reader).values()
         for axis in table_axes(reader, tables):
             name, new_name = axis.name, trainable_name(axis.name, suffix)

@@ -9,7 +9,7 @@ import numpy as np
 
 from tf1_embed.bfloat16 import cast
 from tf1_embed.checkpoint.clocks import find_clocks, fresh_clocks
-from tf1_embed.checkpoint.delta.file import check_output, read_delta
+from tf1_embed.checkpoint.delta.file import NewRows, check_output, read_delta
 from tf1_embed.checkpoint.delta.rows import Stack, check_fits, find_axis, fingerprints, slots_of
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.growth import Growth
@@ -76,9 +76,8 @@ def apply_delta(
     prefixes = [deltas] if isinstance(deltas, (str, os.PathLike)) else list(deltas)
     if not prefixes:
         raise ValueError("`deltas` must be the prefix of a delta, or a list of such; got none")
-    deltas = [read_delta(prefix) for prefix in prefixes]
-    steps = {}
-    for delta in deltas:
+    steps: dict[str, list[tuple[str, NewRows]]] = {}
+    for delta in map(read_delta, prefixes):
         for name, new in delta.tables.items():
             steps.setdefault(name, []).append((delta.prefix, new))
     with CheckpointReader(base) as reader:

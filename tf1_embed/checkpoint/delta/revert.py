@@ -50,22 +50,22 @@ def revert_delta(
       OSError: if the disk is full.
       CheckpointDamaged: if a checkpoint is damaged.
     """
-    delta = read_delta(delta)
+    removed = read_delta(delta)
     with CheckpointReader(grown) as reader:
-        check_output(out, force, [reader.prefix, delta.prefix])
+        check_output(out, force, [reader.prefix, removed.prefix])
         changes = {}
-        for name, new in delta.tables.items():
+        for name, new in removed.tables.items():
             axis = find_axis(reader, name, new.axis)
-            check_fits(reader, axis, axis.name, new.values.dtype, new.values.shape, delta.prefix)
+            check_fits(reader, axis, axis.name, new.values.dtype, new.values.shape, removed.prefix)
             if axis.size != new.rows.size:
                 raise ValueError(
-                    f"with the rows of delta {delta.prefix} {str(axis)!r} has {new.rows.size} "
+                    f"with the rows of delta {removed.prefix} {str(axis)!r} has {new.rows.size} "
                     f"rows, but here it has {axis.size}. Revert the delta that was applied last"
                 )
             (digest,) = fingerprints(reader, axis, [~new.rows], partition_strategy)
             if digest != new.base_digest:
                 raise ValueError(
-                    f"without the rows of delta {delta.prefix} {str(axis)!r} would have the "
+                    f"without the rows of delta {removed.prefix} {str(axis)!r} would have the "
                     f"SHA-256 {digest}, but before it was {new.base_digest}. Either rows changed, "
                     f"or another delta was applied last, which is to be reverted first"
                 )

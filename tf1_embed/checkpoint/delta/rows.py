@@ -66,7 +66,7 @@ class Stack:
 
     def __init__(self, new_rows: Sequence[Rows]) -> None:
         """Takes a list of `Rows`, those that are new in the table after each delta."""
-        ids = []
+        ids: list[np.ndarray] = []
         for rows in new_rows:
             ids = [ids_after(each, rows) for each in ids] + [rows.ids()]
         self._ids, self._size = ids, new_rows[-1].size

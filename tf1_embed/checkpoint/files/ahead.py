@@ -22,7 +22,7 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
       >>> list(ahead(iter("abc")))
       ['a', 'b', 'c']
     """
-    ready = queue.Queue(maxsize=1)
+    ready: queue.Queue = queue.Queue(maxsize=1)
     abandoned = threading.Event()
 
     def run():

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from typing import Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from tf1_embed.checkpoint.files.sstable import (
     SSTableError,
@@ -185,8 +185,9 @@ def _write_extent(start, length):
     return _number(_START, start) + length
 
 
-def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yields the tag and the value of each field of a protocol buffer."""
+def fields(data: bytes) -> Iterator[tuple[int, Any]]:
+    """Yields the tag of each field of a protocol buffer, and its value, an int or bytes."""
+    value: Any
     position = 0
     while position < len(data):
         tag, position = read_varint(data, position)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO
 
 # Bytes after which the next flush begins, if the last one has ended.
@@ -17,7 +17,8 @@ class WriteBack:
         """Takes the file, which stays open until `close` is called."""
         self._file = file
         self._thread = ThreadPoolExecutor(max_workers=1)
-        self._flush, self._num_bytes = None, 0
+        self._flush: Future | None = None
+        self._num_bytes = 0
 
     def add(self, num_bytes: int) -> None:
         """Notes that so many more bytes were written; raises the OSError of an earlier flush."""
@@ -25,7 +26,8 @@ class WriteBack:
         if self._num_bytes >= FLUSH_BYTES and (self._flush is None or self._flush.done()):
             self._raise_error()
             flush = getattr(os, "fdatasync", os.fsync)
-            self._flush, self._num_bytes = self._thread.submit(flush, self._file.fileno()), 0
+            self._flush = self._thread.submit(flush, self._file.fileno())
+            self._num_bytes = 0
 
     def finish(self) -> None:
         """Waits for the flush that is under way; raises the OSError of any."""
