@@ -249,7 +249,7 @@ def test_nothing_of_the_table_enters_the_graph_def(variables, tmp_path, kind):
 
 
 def test_number_of_chunks_and_so_the_graph_is_bounded(graph, monkeypatch):
-    monkeypatch.setattr(sources, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(sources, "GRAPH_CHUNK_BYTES", 1)
     tf1_embed.get_grown_table("embedding", 1, old_rows=np.zeros([20000, 1], np.float32))
     chunks = [each for each in graph.get_operations() if each.type == "StridedSliceAssign"]
     assert 200 <= len(chunks) <= 300

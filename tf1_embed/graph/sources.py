@@ -21,6 +21,10 @@ from tf1_embed.npy import open_npy, read_rows
 from tf1_embed.partitions import Partitions
 from tf1_embed.rows import CHUNK_BYTES
 
+# Bytes of an array that are on their way into a variable at one time. Larger than elsewhere, since
+# each chunk is several operations of the graph, which take longer to make than to run.
+GRAPH_CHUNK_BYTES = 4 * CHUNK_BYTES
+
 
 class CheckpointRows:
     """The rows of one tensor of a checkpoint, TF1 or TF2 object-based, whole or partitioned.
@@ -143,7 +147,7 @@ class ArrayRows:
         num_rows = self.shape[0]
         row_bytes = self._values.nbytes // num_rows
         # Enough for a few dozen chunks at least, so that the graph stays small.
-        chunk_rows = max(1, CHUNK_BYTES // row_bytes, num_rows // 256)
+        chunk_rows = max(1, GRAPH_CHUNK_BYTES // row_bytes, num_rows // 256)
         read = self._chunk_reader(chunk_rows)
         with tf.device("/cpu:0"), tf.name_scope("old_rows_from_array") as scope:
             buffer = raw_ops.TemporaryVariable(shape=self.shape, dtype=self.dtype, var_name=scope)
