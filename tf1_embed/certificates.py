@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import Mapping, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Mapping, NamedTuple, Sequence
 
 from tf1_embed.json_file import Fields, Kind, are_ints
 from tf1_embed.new_file import new_file
 from tf1_embed.rows import Rows
 from tf1_embed.version import __version__
+
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike
 
 SUFFIX = ".rows.json"
 
@@ -41,7 +44,7 @@ class Certificate(NamedTuple):
     base: str | None
 
 
-def certificate_path(prefix: str | os.PathLike) -> str:
+def certificate_path(prefix: PathLike) -> str:
     """Returns the path of the certificate beside a checkpoint; a certificate's own path as it is.
 
     Example:
@@ -52,7 +55,7 @@ def certificate_path(prefix: str | os.PathLike) -> str:
     return prefix if prefix.endswith(SUFFIX) else prefix + SUFFIX
 
 
-def write_certificates(prefix: str | os.PathLike, certificates: Sequence[Certificate]) -> str:
+def write_certificates(prefix: PathLike, certificates: Sequence[Certificate]) -> str:
     """Writes certificates beside a checkpoint, whole or not at all; an older file is replaced.
 
     Args:
@@ -109,7 +112,7 @@ def encode_certificates(
     return text.encode("utf-8") + b"\n"
 
 
-def read_certificates(prefix: str | os.PathLike) -> dict[str, Certificate]:
+def read_certificates(prefix: PathLike) -> dict[str, Certificate]:
     """Reads the certificates beside a checkpoint.
 
     Args:
@@ -127,7 +130,7 @@ def read_certificates(prefix: str | os.PathLike) -> dict[str, Certificate]:
     return certificates
 
 
-def grown_rows(prefix: str | os.PathLike) -> dict[str, Rows]:
+def grown_rows(prefix: PathLike) -> dict[str, Rows]:
     """Returns the rows that a growth appended, to hand to `tf1_embed.TrainableRowsOptimizer`.
 
     They are those that the certificate beside a grown checkpoint does not freeze, so that no count

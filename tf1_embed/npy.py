@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import re
 import struct
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike
 
 MAGIC = b"\x93NUMPY"
 # Not read by np.load, which evaluates the header as Python and lets NumPy's own errors out.
@@ -19,7 +23,7 @@ _HEADER = re.compile(
 _MAX_HEADER_BYTES = 1 << 12
 
 
-def open_npy(path: str | os.PathLike) -> np.memmap:
+def open_npy(path: PathLike) -> np.memmap:
     """Opens a `.npy` file of numbers, of any rank; reads its header alone.
 
     Args:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.slots import CHOSEN_ROWS, NEW_ROWS, find_slots, variable_name
+
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike
 
 # What is in the names of tables, and in those of matrices that are no tables.
 _OF_TABLES = re.compile(r"emb|lookup|factor|table|vector|entit|users?\b|items?\b|words?\b", re.I)
@@ -37,7 +39,7 @@ class Variable(NamedTuple):
     table: str | None
 
 
-def inspect_checkpoint(checkpoint: str | os.PathLike) -> list[Variable]:
+def inspect_checkpoint(checkpoint: PathLike) -> list[Variable]:
     """Lists the variables of a checkpoint; reads no values.
 
     A variable looks like a table if it is a matrix of floats, no slot variable, and has the name of

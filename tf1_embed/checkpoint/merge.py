@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from tf1_embed.checkpoint.clocks import find_clocks, fresh_clocks
 from tf1_embed.checkpoint.files.reader import CheckpointReader
@@ -23,18 +22,21 @@ from tf1_embed.checkpoint.vocabulary_axis import table_axes
 from tf1_embed.rows import Rows
 from tf1_embed.vocabulary import IdMap, append_map
 
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike, Progress
+
 
 def merge_checkpoint(
-    checkpoint: str | os.PathLike,
+    checkpoint: PathLike,
     tables: Sequence[str],
-    out: str | os.PathLike,
+    out: PathLike,
     trainable_rows: Rows | Mapping[str, Rows] | None = None,
     slot_values: Mapping[str, float] | None = None,
     clocks: str | None = None,
     partition_strategy: str | None = None,
     force: bool = False,
     dry_run: bool = False,
-    progress: Callable[[int], Any] | None = None,
+    progress: Progress | None = None,
 ) -> list[Written]:
     """Writes a checkpoint in which each grown table is one variable under its old name.
 

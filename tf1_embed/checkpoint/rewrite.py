@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
@@ -12,6 +11,9 @@ from tf1_embed.checkpoint.files.dtypes import DType
 from tf1_embed.checkpoint.files.index import num_values
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
+
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike, Progress
 
 
 class Append(NamedTuple):
@@ -99,10 +101,10 @@ class Silence:
 def rewrite(
     reader: CheckpointReader,
     changes: Mapping[str, Change | None],
-    out: str | os.PathLike,
+    out: PathLike,
     force: bool = False,
     dry_run: bool = False,
-    progress: Callable[[int], Any] | None = None,
+    progress: Progress | None = None,
     certify: Callable[[], Any] | None = None,
 ) -> list[Written]:
     """Writes a checkpoint anew. What is not named passes through bit for bit.

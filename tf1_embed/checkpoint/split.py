@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any, Callable, Sequence
+from typing import TYPE_CHECKING, Sequence
 
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
@@ -19,17 +18,20 @@ from tf1_embed.checkpoint.slots import (
 from tf1_embed.checkpoint.vocabulary_axis import table_axes
 from tf1_embed.rows import Rows, rows_in_chunk
 
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike, Progress
+
 
 def split_checkpoint(
-    checkpoint: str | os.PathLike,
+    checkpoint: PathLike,
     tables: Sequence[str],
-    out: str | os.PathLike,
+    out: PathLike,
     num_old_rows: int | None = None,
     trainable_rows: Rows | None = None,
     partition_strategy: str | None = None,
     force: bool = False,
     dry_run: bool = False,
-    progress: Callable[[int], Any] | None = None,
+    progress: Progress | None = None,
 ) -> list[Written]:
     """Writes a checkpoint in which each table is two variables, its frozen and its trainable rows.
 

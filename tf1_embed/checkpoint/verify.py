@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Sequence
 
 from tf1_embed.bfloat16 import name_of
 from tf1_embed.certificates import SUFFIX, read_certificates
@@ -15,6 +15,9 @@ from tf1_embed.checkpoint.slots import find_tables, variable_name
 from tf1_embed.fingerprints import changed_rows, digest_of, largest_difference
 from tf1_embed.rows import Rows, ids_of, rows_in_chunk
 from tf1_embed.vocabulary import IdMap
+
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike, Progress
 
 # How many ids are listed of rows that differ.
 MAX_LISTED = 10
@@ -41,13 +44,13 @@ class Comparison(NamedTuple):
 
 
 def verify_checkpoint(
-    old: str | os.PathLike,
-    new: str | os.PathLike,
+    old: PathLike,
+    new: PathLike,
     tables: Sequence[str],
     id_map: IdMap | None = None,
     partition_strategy: str | None = None,
     new_partition_strategy: str | None = None,
-    progress: Callable[[int], Any] | None = None,
+    progress: Progress | None = None,
 ) -> list[Comparison]:
     """Compares every old row of tables with its row in a grown checkpoint, bit for bit.
 

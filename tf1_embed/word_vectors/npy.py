@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from typing import BinaryIO, Iterable, Iterator
+from typing import TYPE_CHECKING, BinaryIO, Iterable, Iterator
 
 import numpy as np
 
 from tf1_embed.bfloat16 import name_of
 from tf1_embed.npy import open_npy, read_rows
+
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike
 
 
 class NpyVectors:
@@ -24,7 +26,7 @@ class NpyVectors:
     dim: int
     dtype: np.dtype
 
-    def __init__(self, path: str | os.PathLike, chunk_bytes: int) -> None:
+    def __init__(self, path: PathLike, chunk_bytes: int) -> None:
         """Reads the header."""
         self._values = open_npy(path)
         shape = self._values.shape

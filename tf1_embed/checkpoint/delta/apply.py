@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Mapping, Sequence
 
 import numpy as np
 
@@ -17,17 +17,20 @@ from tf1_embed.checkpoint.rewrite import Written, rewrite
 from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, check_slot_values, initial_value
 from tf1_embed.vocabulary import IdMap
 
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike, Progress
+
 
 def apply_delta(
-    base: str | os.PathLike,
-    deltas: str | os.PathLike | Sequence[str],
-    out: str | os.PathLike,
+    base: PathLike,
+    deltas: PathLike | Sequence[PathLike],
+    out: PathLike,
     slot_values: Mapping[str, float] | None = None,
     clocks: str | None = None,
     partition_strategy: str | None = None,
     force: bool = False,
     dry_run: bool = False,
-    progress: Callable[[int], Any] | None = None,
+    progress: Progress | None = None,
 ) -> list[Written]:
     """Writes a checkpoint that has the new rows of one delta, or of several in order.
 

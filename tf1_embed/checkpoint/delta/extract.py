@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, Sequence
+from typing import TYPE_CHECKING, Sequence
 
 import numpy as np
 
@@ -19,12 +19,15 @@ from tf1_embed.checkpoint.vocabulary_axis import also_axes, table_axes
 from tf1_embed.rows import Rows, ids_of, rows_in_chunk
 from tf1_embed.vocabulary import NONE_RESERVED, IdMap, Reserved, append_map
 
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike, Progress
+
 
 def extract_delta(
-    base: str | os.PathLike,
-    grown: str | os.PathLike,
+    base: PathLike,
+    grown: PathLike,
     tables: Sequence[str],
-    out: str | os.PathLike,
+    out: PathLike,
     also: Sequence[str] = (),
     id_map: IdMap | None = None,
     tokens: Sequence[str] | None = None,
@@ -33,7 +36,7 @@ def extract_delta(
     partition_strategy: str | None = None,
     force: bool = False,
     dry_run: bool = False,
-    progress: Callable[[int], Any] | None = None,
+    progress: Progress | None = None,
 ) -> list[Written]:
     """Writes the new rows of a grown checkpoint as a delta, once the old ones are proved the same.
 

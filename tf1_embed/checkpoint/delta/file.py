@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import NamedTuple, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Sequence
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from tf1_embed.json_file import Kind, is_digest, is_int
 from tf1_embed.new_file import new_file
 from tf1_embed.rows import Rows
 from tf1_embed.version import __version__
+
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike
 
 SUFFIX = ".delta.json"
 
@@ -61,7 +64,7 @@ class NewRows(NamedTuple):
         return self.rows.size - self.rows.count
 
 
-def delta_path(prefix: str | os.PathLike) -> str:
+def delta_path(prefix: PathLike) -> str:
     """Returns the path of the JSON beside a delta's checkpoint.
 
     Example:
@@ -71,7 +74,7 @@ def delta_path(prefix: str | os.PathLike) -> str:
     return os.fspath(prefix) + SUFFIX
 
 
-def check_output(out: str | os.PathLike, force: bool, sources: Sequence[str]) -> None:
+def check_output(out: PathLike, force: bool, sources: Sequence[PathLike]) -> None:
     """Raises an error if a checkpoint cannot be written because of what is there.
 
     Args:
@@ -111,7 +114,7 @@ def write_delta(delta: Delta, force: bool = False) -> None:
             file.write(json.dumps(content, indent=1, sort_keys=True).encode("ascii") + b"\n")
 
 
-def read_delta(prefix: str | os.PathLike) -> Delta:
+def read_delta(prefix: PathLike) -> Delta:
     """Reads a delta whole, and checks that its two files say the same.
 
     Args:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any, Callable
+from typing import TYPE_CHECKING
 
 from tf1_embed.checkpoint.delta.file import check_output, read_delta
 from tf1_embed.checkpoint.delta.rows import Removal, check_fits, find_axis, fingerprints, slots_of
@@ -11,15 +10,18 @@ from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.growth import Growth
 from tf1_embed.checkpoint.rewrite import Written, rewrite
 
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike, Progress
+
 
 def revert_delta(
-    grown: str | os.PathLike,
-    delta: str | os.PathLike,
-    out: str | os.PathLike,
+    grown: PathLike,
+    delta: PathLike,
+    out: PathLike,
     partition_strategy: str | None = None,
     force: bool = False,
     dry_run: bool = False,
-    progress: Callable[[int], Any] | None = None,
+    progress: Progress | None = None,
 ) -> list[Written]:
     """Writes a checkpoint without the new rows of a delta: the inverse of `apply_delta`.
 
