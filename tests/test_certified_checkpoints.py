@@ -176,9 +176,9 @@ def test_one_line_trains_all_that_grew_and_nothing_else(tmp_path):
 @pytest.mark.parametrize(
     ("also", "message"),
     [
-        ([], "its `also` is no object"),
-        ({"bias": {"rows": [[0, 2]]}}, "`size` of table 'bias' must be an int, got None"),
-        ({"bias": {"rows": [[2, 0]], "size": 3}}, "`rows` of table 'bias'"),
+        ([], "`also` must be a dict of variables"),
+        ({"bias": {"rows": [[0, 2]]}}, "it has no `size` of variable 'bias'"),
+        ({"bias": {"rows": [[2, 0]], "size": 3}}, "`rows` of variable 'bias'"),
     ],
 )
 def test_damaged_names_of_what_grew_are_refused(base, tmp_path, also, message):

@@ -4,21 +4,27 @@ A certificate beside a checkpoint takes the place of the old checkpoint as a pro
 can check rows, wherever they are, although the checkpoint that they were taken from is gone.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
-from collections import namedtuple
+from typing import TYPE_CHECKING, Mapping, NamedTuple, Sequence
 
+from tf1_embed.json_file import Fields, Kind, are_ints
 from tf1_embed.new_file import new_file
 from tf1_embed.rows import Rows
 from tf1_embed.version import __version__
 
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike
+
 SUFFIX = ".rows.json"
 
-_FORMAT = 1
+_KIND = Kind("certificate", "Make it again", format=1)
 
 
-class Certificate(namedtuple("Certificate", "table rows dtype row_shape digest base")):
+class Certificate(NamedTuple):
     """Says which fingerprint rows of one table had.
 
     Attributes:
@@ -30,10 +36,15 @@ class Certificate(namedtuple("Certificate", "table rows dtype row_shape digest b
       base: string, the prefix of the checkpoint that the rows came from, or None.
     """
 
-    __slots__ = ()
+    table: str
+    rows: Rows
+    dtype: str
+    row_shape: tuple[int, ...]
+    digest: str
+    base: str | None
 
 
-def certificate_path(prefix):
+def certificate_path(prefix: PathLike) -> str:
     """Returns the path of the certificate beside a checkpoint; a certificate's own path as it is.
 
     Example:
@@ -44,7 +55,7 @@ def certificate_path(prefix):
     return prefix if prefix.endswith(SUFFIX) else prefix + SUFFIX
 
 
-def write_certificates(prefix, certificates):
+def write_certificates(prefix: PathLike, certificates: Sequence[Certificate]) -> str:
     """Writes certificates beside a checkpoint, whole or not at all; an older file is replaced.
 
     Args:
@@ -64,7 +75,9 @@ def write_certificates(prefix, certificates):
     return path
 
 
-def encode_certificates(certificates, also=None):
+def encode_certificates(
+    certificates: Sequence[Certificate], also: Mapping[str, Rows] | None = None
+) -> bytes:
     """Returns the bytes of the file of certificates. The same certificates give the same bytes.
 
     Args:
@@ -81,7 +94,7 @@ def encode_certificates(certificates, also=None):
     if len(set(names)) < len(names):
         raise ValueError(f"`certificates` must be one a table, got {names}")
     content = {
-        "format": _FORMAT,
+        "format": _KIND.format,
         "tables": {each.table: _as_json(each) for each in certificates},
         "versions": {"tf1_embed": __version__},
     }
@@ -99,7 +112,7 @@ def encode_certificates(certificates, also=None):
     return text.encode("utf-8") + b"\n"
 
 
-def read_certificates(prefix):
+def read_certificates(prefix: PathLike) -> dict[str, Certificate]:
     """Reads the certificates beside a checkpoint.
 
     Args:
@@ -113,12 +126,11 @@ def read_certificates(prefix):
       ValueError: if the file is truncated, of another format or not a certificate; the error says
         where.
     """
-    path = certificate_path(prefix)
-    tables = _load(path)["tables"]
-    return {name: _from_json(path, name, entry) for name, entry in tables.items()}
+    certificates, _ = _read(prefix)
+    return certificates
 
 
-def grown_rows(prefix):
+def grown_rows(prefix: PathLike) -> dict[str, Rows]:
     """Returns the rows that a growth appended, to hand to `tf1_embed.TrainableRowsOptimizer`.
 
     They are those that the certificate beside a grown checkpoint does not freeze, so that no count
@@ -148,35 +160,28 @@ def grown_rows(prefix):
       ...     grown_rows(grown)
       {'table': Rows.range(6, 8, size=8)}
     """
-    path = certificate_path(prefix)
-    content = _load(path)
-    frozen = {name: _from_json(path, name, entry).rows for name, entry in content["tables"].items()}
-    for key, entry in content.get("also", {}).items():
-        frozen[key] = _rows_from_json(path, key, entry)
+    certificates, also = _read(prefix)
+    frozen = {**{name: each.rows for name, each in certificates.items()}, **also}
     return {name: ~rows for name, rows in frozen.items()}
 
 
-def _load(path):
-    """Returns the content of a file of certificates, its form checked."""
+def _read(prefix):
+    """Returns the certificates by table, and by name the frozen `Rows` of other variables."""
+    path = certificate_path(prefix)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"there is no certificate {path!r}")
-    with open(path, encoding="utf-8") as file:
-        try:
-            content = json.load(file)
-        except ValueError as error:
-            raise _invalid(path, f"it is not JSON, or truncated: {error}") from error
-    if not isinstance(content, dict) or "format" not in content:
-        raise _invalid(path, "it has no `format`")
-    if content["format"] != _FORMAT:
-        raise _invalid(
-            path, f"it has format {content['format']!r:.40}, and this version reads {_FORMAT}"
-        )
-    tables = content.get("tables")
-    if not isinstance(tables, dict) or not tables:
-        raise _invalid(path, "it has no `tables`")
-    if not isinstance(content.get("also", {}), dict):
-        raise _invalid(path, "its `also` is no object")
-    return content
+    content = _KIND.read(path)
+    tables = content.take("tables", "a dict of tables", lambda x: isinstance(x, dict) and x)
+    also = {}
+    # Only where other variables grew with the tables.
+    if "also" in content.entries:
+        also = content.take("also", "a dict of variables", lambda x: isinstance(x, dict))
+    certificates, rows = {}, {}
+    for name, entry in tables.items():
+        certificates[name] = _from_json(name, content.of(entry, f" of table {name!r}"))
+    for name, entry in also.items():
+        rows[name] = content.of(entry, f" of variable {name!r}").take_rows()
+    return certificates, rows
 
 
 def _as_json(certificate):
@@ -190,54 +195,9 @@ def _as_json(certificate):
     }
 
 
-def _from_json(path, name, entry):
-    take = _taker(path, name, entry)
-    digest = take("sha256", "64 hexadecimal digits", _is_digest)
-    dtype = take("dtype", "the name of a dtype", lambda x: isinstance(x, str) and x)
-    row_shape = take("row_shape", "a list of ints", lambda x: isinstance(x, list) and _are_ints(x))
-    base = take("base", "a prefix or null", lambda x: x is None or isinstance(x, str))
-    rows = _rows_from_json(path, name, entry)
-    return Certificate(name, rows, dtype, tuple(row_shape), digest, base)
-
-
-def _rows_from_json(path, name, entry):
-    take = _taker(path, name, entry)
-    size = take("size", "an int", lambda x: _are_ints([x]))
-    runs = take("rows", "a list of [start, stop] pairs of ints", _are_pairs)
-    try:
-        return Rows.of_runs(runs, size)
-    except (OverflowError, TypeError, ValueError) as error:
-        raise _invalid(path, f"`rows` of table {name!r}: {error}") from error
-
-
-def _taker(path, name, entry):
-    """Returns a function that takes a value out of the entry of one table, and checks it."""
-
-    def take(key, expected, is_valid):
-        value = entry.get(key) if isinstance(entry, dict) else None
-        if not is_valid(value):
-            raise _invalid(
-                path, f"`{key}` of table {name!r} must be {expected}, got {value!r:.100}"
-            )
-        return value
-
-    return take
-
-
-def _is_digest(value):
-    return isinstance(value, str) and re.match(r"[0-9a-f]{64}\Z", value)
-
-
-def _are_ints(values):
-    # In Python a bool is an int, too.
-    return all(type(each) is int and 0 <= each < 2**62 for each in values)
-
-
-def _are_pairs(value):
-    return isinstance(value, list) and all(
-        isinstance(each, list) and len(each) == 2 and _are_ints(each) for each in value
-    )
-
-
-def _invalid(path, what):
-    return ValueError(f"{path!r} cannot be read as a certificate: {what}. Make it again")
+def _from_json(name: str, fields: Fields) -> Certificate:
+    digest = fields.take_digest("sha256")
+    dtype = fields.take("dtype", "the name of a dtype", lambda x: isinstance(x, str) and x)
+    row_shape = fields.take("row_shape", "a list of ints", are_ints)
+    base = fields.take("base", "a prefix or null", lambda x: x is None or isinstance(x, str))
+    return Certificate(name, fields.take_rows(), dtype, tuple(row_shape), digest, base)

@@ -4,7 +4,10 @@ A table is grown, split, merged, partitioned, saved and restored; its old rows a
 long as this digest is the same.
 """
 
+from __future__ import annotations
+
 import hashlib
+from typing import Any, Sequence
 
 import numpy as np
 
@@ -12,7 +15,7 @@ from tf1_embed.bfloat16 import as_numbers, name_of
 from tf1_embed.rows import Rows, rows_in_chunk
 
 
-def digest_of(values, rows=None):
+def digest_of(values: Any, rows: Rows | None = None) -> str:
     """Returns the fingerprint of rows of what is indexed by ids, chunk by chunk.
 
     Args:
@@ -38,23 +41,24 @@ def digest_of(values, rows=None):
 class Digest:
     """A fingerprint in the making, fed with rows in the order of their ids."""
 
-    def __init__(self, dtype, shape):
+    def __init__(self, dtype: Any, shape: Sequence[int]) -> None:
         """Takes the dtype of the rows and the shape of them all, [count, ...]."""
         dtype = np.dtype(dtype)
         self._swap = dtype.newbyteorder("<") if dtype.str.startswith(">") else None
         line = f"tf1_embed rows v1 {name_of(dtype)} {'x'.join(str(each) for each in shape)}\n"
         self._sha256 = hashlib.sha256(line.encode("ascii"))
 
-    def update(self, rows):
+    def update(self, rows: np.ndarray) -> None:
         """Adds the rows that come next."""
-        self._sha256.update(as_bytes(rows if self._swap is None else rows.astype(self._swap)))
+        rows = rows if self._swap is None else rows.astype(self._swap)
+        self._sha256.update(as_bytes(rows).data)
 
-    def hexdigest(self):
+    def hexdigest(self) -> str:
         """Returns the fingerprint as a string of 64 hexadecimal digits."""
         return self._sha256.hexdigest()
 
 
-def check_rows(argument, shape, dtype, rows):
+def check_rows(argument: str, shape: Sequence[int], dtype: np.dtype, rows: Rows | None) -> None:
     """Raises a TypeError or ValueError if there are no such rows to take a fingerprint of."""
     if dtype.hasobject or dtype.kind in "US":
         raise TypeError(f"`{argument}` must be numbers, got {dtype}")
@@ -73,13 +77,13 @@ def check_rows(argument, shape, dtype, rows):
         )
 
 
-def as_bytes(rows):
+def as_bytes(rows: np.ndarray) -> np.ndarray:
     """Returns the bytes of an array as it lies in memory, uint8 of shape [num_bytes]."""
     # Not its buffer: bfloat16 has none.
     return np.ascontiguousarray(rows).reshape(-1).view(np.uint8)
 
 
-def changed_rows(old, new):
+def changed_rows(old: np.ndarray, new: np.ndarray) -> np.ndarray:
     """Returns the positions at which rows differ in any bit.
 
     Args:
@@ -101,7 +105,7 @@ def changed_rows(old, new):
     return np.flatnonzero((old != new).reshape(num_rows, -1).any(axis=1))
 
 
-def largest_difference(old, new):
+def largest_difference(old: np.ndarray, new: np.ndarray) -> float:
     """Returns the largest absolute difference of two numbers at the same place.
 
     Args:

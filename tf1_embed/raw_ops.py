@@ -13,9 +13,7 @@ import tensorflow.compat.v1 as tf
 if hasattr(tf, "raw_ops"):
     from tensorflow.compat.v1.raw_ops import (  # noqa: F401
         DestroyTemporaryVariable,
-        MergeV2Checkpoints,
         RestoreV2,
-        SaveV2,
         StridedSliceAssign,
         TemporaryVariable,
         UpperBound,
@@ -31,9 +29,7 @@ else:
     )
 
     DestroyTemporaryVariable = gen_state_ops.destroy_temporary_variable
-    MergeV2Checkpoints = gen_io_ops.merge_v2_checkpoints
     RestoreV2 = gen_io_ops.restore_v2
-    SaveV2 = gen_io_ops.save_v2
     StridedSliceAssign = gen_array_ops.strided_slice_assign
     TemporaryVariable = gen_state_ops.temporary_variable
     UpperBound = gen_array_ops.upper_bound

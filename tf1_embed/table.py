@@ -11,6 +11,7 @@ from tf1_embed import raw_ops
 from tf1_embed.graph import train_ops
 from tf1_embed.graph.graph_mode import check_graph_mode
 from tf1_embed.graph.variables import full_name, is_ref, partitions_of
+from tf1_embed.partitions import Partitions
 from tf1_embed.rows import Rows
 
 if TYPE_CHECKING:
@@ -276,11 +277,10 @@ def _is_in_order(table):
 
 def _place(table, variable, positions):
     """Returns where in the concatenation of a variable's partitions each position has its row."""
-    sizes = [each.shape.as_list()[0] for each in partitions_of(variable)]
-    if table.partition_strategy != "mod" or len(sizes) == 1:
-        return positions
-    starts = tf.constant(np.cumsum(sizes) - sizes, positions.dtype)
-    return tf.gather(starts, positions % len(sizes)) + positions // len(sizes)
+    sizes = tuple(each.shape.as_list()[0] for each in partitions_of(variable))
+    return Partitions(sizes, table.partition_strategy).places(
+        positions, lambda starts, part: tf.gather(tf.constant(starts, positions.dtype), part)
+    )
 
 
 def _no_tensor(table):

@@ -1,79 +1,35 @@
-"""Slot variables in a checkpoint: whose they are, and what an optimizer makes of a new row's."""
+"""Slot variables in a checkpoint: whose they are, and how they and split tables are named."""
+
+from __future__ import annotations
 
 import fnmatch
 import re
-from collections import namedtuple
+from typing import NamedTuple, Sequence
 
-import numpy as np
-
-from tf1_embed.bfloat16 import as_numbers
-from tf1_embed.checkpoint.files.catalog import OBJECT_SUFFIX
+from tf1_embed.checkpoint.files.catalog import OBJECT_SUFFIX, Catalog
 
 # What follows a table's name in the name of the variable of its trainable rows.
 NEW_ROWS, CHOSEN_ROWS = "_new_rows", "_trainable_rows"
 
-# The initial values of the slot variables of TensorFlow's optimizers, by the last part of their
-# names: "table/Adam" and "table/Adam_1", or "m" and "v" in an object-based checkpoint.
-SAME_AS_TABLE = "the table's"
-_ACCUMULATOR = 0.1  # the default of `initial_accumulator_value`
-_INITIAL_VALUES = {
-    "Adadelta": 0.0,
-    "Adadelta_1": 0.0,
-    "Adagrad": _ACCUMULATOR,
-    "AdagradDA": 0.0,
-    "AdagradDA_1": _ACCUMULATOR,
-    "AdaMax": 0.0,
-    "AdaMax_1": 0.0,
-    "Adam": 0.0,
-    "Adam_1": 0.0,
-    "ExponentialMovingAverage": SAME_AS_TABLE,
-    "Ftrl": _ACCUMULATOR,
-    "Ftrl_1": 0.0,
-    "Momentum": 0.0,
-    "ProximalAdagrad": _ACCUMULATOR,
-    "RMSProp": 1.0,
-    "RMSProp_1": 0.0,
-    "RMSProp_2": 0.0,
-    "adam_m": 0.0,  # BERT's AdamWeightDecayOptimizer
-    "adam_v": 0.0,
-    "lamb_m": 0.0,
-    "lamb_v": 0.0,
-    "accum_grad": 0.0,  # from here on names in object-based checkpoints
-    "accum_update": 0.0,
-    "accum_var": 0.0,
-    "accumulator": _ACCUMULATOR,
-    "average": SAME_AS_TABLE,
-    "gradient_accumulator": 0.0,
-    "gradient_squared_accumulator": _ACCUMULATOR,
-    "linear": 0.0,
-    "m": 0.0,
-    "mg": 0.0,
-    "momentum": 0.0,
-    "v": 0.0,
-    "vhat": 0.0,
-}
-# Names that optimizers use for slots of different initial values.
-_AMBIGUOUS = {
-    "accum": "0.1 of tf.train.FtrlOptimizer, 0 of tf.train.AdadeltaOptimizer",
-    "rms": "1 of tf.train.RMSPropOptimizer, 0 of Keras' RMSprop",
-}
 
-
-class Slot(namedtuple("Slot", "name table kind source")):
+class Slot(NamedTuple):
     """A slot variable.
 
     Attributes:
       name: string, its name in the checkpoint.
       table: string, the name in the checkpoint of the variable that it belongs to.
       kind: string, what its name says of it, such as "Adam_1".
-      source: string, the name under which the reader reads all of its rows. It is another than
-        `name` where TensorFlow saved the slot variable's partitions under a name each.
+      source: string, the name under which the reader has all of its rows: `name`, unless TensorFlow
+        saved each partition of the slot variable under a name of its own.
     """
 
-    __slots__ = ()
+    name: str
+    table: str
+    kind: str
+    source: str
 
 
-def find_slots(reader):
+def find_slots(reader: Catalog) -> dict[str, Slot]:
     """Finds the slot variables in a checkpoint, by their names and shapes.
 
         table                   slot variable
@@ -94,7 +50,8 @@ def find_slots(reader):
         if owner is None:
             continue
         shape, owner_shape = reader.shape(name), reader.shape(variables[owner])
-        # Some optimizers keep one number a row. Elsewhere only the whole shape is proof.
+        # Some optimizers keep one number a row. In another scope, where the name alone might
+        # deceive, the whole shape must be the same.
         if shape == owner_shape or (shape[0] == owner_shape[0] and not is_elsewhere):
             slots[name] = Slot(name, variables[owner], kind, name)
     for name, slot in slots.items():
@@ -105,7 +62,7 @@ def find_slots(reader):
     return {name: _with_source(reader, slot, slots) for name, slot in slots.items()}
 
 
-def find_tables(reader, patterns):
+def find_tables(reader: Catalog, patterns: Sequence[str]) -> list[str]:
     """Returns the names in a checkpoint of the tables that names or patterns (`user_*`) mean.
 
     Args:
@@ -134,86 +91,25 @@ def find_tables(reader, patterns):
     return list(dict.fromkeys(found))
 
 
-def initial_value(reader, slot, values=None):
-    """Returns what an optimizer makes of the slots of a new row.
-
-    Args:
-      reader: `CheckpointReader`.
-      slot: `Slot`.
-      values: dict from a kind ("Adagrad") or a name in the checkpoint to a number, for slot
-        variables whose optimizer is not known, or had other settings.
-
-    Returns:
-      float, or `SAME_AS_TABLE` for moving averages.
-
-    Raises:
-      ValueError: if it is not known, or a row has less than what accumulators begin with by
-        default.
-    """
-    for key in (slot.name, slot.kind):
-        if key in (values or {}):
-            return float(values[key])
-    remedy = f"slot_values={{{slot.kind!r}: VALUE}} (--slot-value {slot.kind}=VALUE)"
-    if slot.kind not in _INITIAL_VALUES:
-        known = f" ({_AMBIGUOUS[slot.kind]})" if slot.kind in _AMBIGUOUS else ""
-        raise ValueError(
-            f"what an optimizer puts into new rows of the slot variable {slot.name!r} is not "
-            f"known{known}. Say it with {remedy}"
-        )
-    value = _INITIAL_VALUES[slot.kind]
-    if value == _ACCUMULATOR:
-        smallest = _smallest(reader, slot.source)
-        # Accumulators only grow. The default may have been rounded to half precision.
-        if smallest < 0.99 * value:
-            raise ValueError(
-                f"the slot variable {slot.name!r} starts at {value} by default, but a row has "
-                f"{smallest:g}, so its optimizer had another `initial_accumulator_value`. Say it "
-                f"with {remedy}"
-            )
-    return value
-
-
-def check_slot_values(slots, values, clocks=()):
-    """Checks that each of the slot values is that of a slot variable or a clock.
-
-    Args:
-      slots: iterable of `Slot`.
-      clocks: iterable of `Clock`.
-      values: dict as for `initial_value`, or None.
-
-    Raises:
-      KeyError: if one is not; the error lists the slot variables that there are.
-    """
-    known = {key for slot in slots for key in (slot.name, slot.kind)}
-    for clock in clocks:
-        stem = variable_name(clock.name)
-        known |= {clock.name, stem, stem.split("/")[-1]}
-    for key in values or ():
-        if key not in known:
-            raise KeyError(
-                f"`slot_values` has {key!r}, but the tables have no such slot variable; they have "
-                f"{', '.join(sorted(known)) or 'none'}"
-            )
-
-
-def variable_name(name):
+def variable_name(name: str) -> str:
     """Returns the name of the variable that a tensor of a checkpoint is the value of."""
     return name[: -len(OBJECT_SUFFIX)] if name.endswith(OBJECT_SUFFIX) else name
 
 
-def trainable_name(name, suffix=NEW_ROWS):
+def trainable_name(name: str, suffix: str = NEW_ROWS) -> str:
     """Returns the name in a checkpoint of the trainable rows of the table of that name there."""
     variable = variable_name(name)
     return variable + suffix + name[len(variable) :]
 
 
-def rename_slot(slot, table):
+def rename_slot(slot: Slot, table: str) -> str:
     """Returns the name of a slot variable once its variable is called `table`.
 
-    Both are of a checkpoint of names; in an object-based one, its graph names the slots.
+    For checkpoints of a `tf.train.Saver`: in object-based ones the object graph names the slots.
     """
     end = f"{slot.table}/{slot.kind}"
-    # Else TensorFlow put a partition's name in it, see `find_slots`; one variable has none.
+    # A name that ends otherwise has a partition's name in it, see `find_slots`. The table that is
+    # meant is not partitioned.
     scope = slot.name[: -len(end)] if slot.name.endswith(end) else ""
     return f"{scope}{table}/{slot.kind}"
 
@@ -250,8 +146,3 @@ def _with_source(reader, slot, slots):
         if (each.table, each.kind) == (slot.table, slot.kind) and reader.is_partial(each.name)
     ]
     return slot._replace(source=reader.join(kin))
-
-
-def _smallest(reader, name):
-    chunks = (reader.rows(name, start, stop) for start, stop in reader.chunks(name))
-    return min((as_numbers(chunk).min() for chunk in chunks if chunk.size), default=np.inf)

@@ -1,7 +1,9 @@
 """Compares the old rows of tables in two checkpoints, bit for bit."""
 
+from __future__ import annotations
+
 import os
-from collections import namedtuple
+from typing import TYPE_CHECKING, NamedTuple, Sequence
 
 from tf1_embed.bfloat16 import name_of
 from tf1_embed.certificates import SUFFIX, read_certificates
@@ -14,13 +16,14 @@ from tf1_embed.fingerprints import changed_rows, digest_of, largest_difference
 from tf1_embed.rows import Rows, ids_of, rows_in_chunk
 from tf1_embed.vocabulary import IdMap
 
-# Ids that are listed of rows that differ.
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike, Progress
+
+# How many ids are listed of rows that differ.
 MAX_LISTED = 10
 
 
-class Comparison(
-    namedtuple("Comparison", "table num_rows num_changed first_ids largest_difference")
-):
+class Comparison(NamedTuple):
     """What became of the old rows of a table.
 
     Attributes:
@@ -33,18 +36,22 @@ class Comparison(
         as equal (zeros of both signs, NaNs), infinity where one of the two is not finite.
     """
 
-    __slots__ = ()
+    table: str
+    num_rows: int
+    num_changed: int | None
+    first_ids: tuple[int, ...] | None
+    largest_difference: float | None
 
 
 def verify_checkpoint(
-    old,
-    new,
-    tables,
-    id_map=None,
-    partition_strategy=None,
-    new_partition_strategy=None,
-    progress=None,
-):
+    old: PathLike,
+    new: PathLike,
+    tables: Sequence[str],
+    id_map: IdMap | None = None,
+    partition_strategy: str | None = None,
+    new_partition_strategy: str | None = None,
+    progress: Progress | None = None,
+) -> list[Comparison]:
     """Compares every old row of tables with its row in a grown checkpoint, bit for bit.
 
     Args:
@@ -145,7 +152,7 @@ def _compare(old_rows, new_rows, id_map, bar):
         changed = changed_rows(old, new)
         if changed.size:
             num_changed += changed.size
-            # Under another order of ids the first ones may come late.
+            # Where the new ids are in another order, a lower old id may come after higher ones.
             first_ids = sorted(first_ids + old_ids[changed].tolist())[:MAX_LISTED]
             largest = max(largest, largest_difference(old[changed], new[changed]))
         bar.update(old.nbytes)

@@ -1,11 +1,14 @@
 """Variables that have a row, or a column, for each id of a vocabulary."""
 
-from collections import namedtuple
+from __future__ import annotations
 
+from typing import NamedTuple, Sequence
+
+from tf1_embed.checkpoint.files.catalog import Catalog
 from tf1_embed.checkpoint.slots import find_slots, find_tables, variable_name
 
 
-class VocabularyAxis(namedtuple("VocabularyAxis", "name axis size")):
+class VocabularyAxis(NamedTuple):
     """A variable, and the axis of it that has an entry for each id.
 
     Attributes:
@@ -14,13 +17,15 @@ class VocabularyAxis(namedtuple("VocabularyAxis", "name axis size")):
       size: int, the number of ids.
     """
 
-    __slots__ = ()
+    name: str
+    axis: int
+    size: int
 
-    def __str__(self):
+    def __str__(self) -> str:
         return variable_name(self.name) + (f":{self.axis}" if self.axis else "")
 
 
-def table_axes(reader, tables):
+def table_axes(reader: Catalog, tables: Sequence[str]) -> list[VocabularyAxis]:
     """Returns a `VocabularyAxis` for each table that names or patterns mean.
 
     Raises:
@@ -30,7 +35,7 @@ def table_axes(reader, tables):
     return [_axis(reader, name, 0) for name in find_tables(reader, tables)]
 
 
-def also_axes(reader, also):
+def also_axes(reader: Catalog, also: Sequence[str]) -> list[VocabularyAxis]:
     """Returns a `VocabularyAxis` for each of `also`, such as "bias" or "projection:1".
 
     Raises:
@@ -50,7 +55,7 @@ def also_axes(reader, also):
     return axes
 
 
-def find_also(reader, tables):
+def find_also(reader: Catalog, tables: Sequence[VocabularyAxis]) -> list[VocabularyAxis]:
     """Finds other variables that have as many rows, or columns, as the tables.
 
     Args:

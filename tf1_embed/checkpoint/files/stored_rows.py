@@ -1,7 +1,11 @@
 """The rows of a table in a checkpoint, by their ids."""
 
+from __future__ import annotations
+
+import numpy as np
+
+from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.partitions import STRATEGIES, Partitions
-from tf1_embed.rows import ids_of
 
 
 class StoredRows:
@@ -15,7 +19,15 @@ class StoredRows:
       dtype: `np.dtype`.
     """
 
-    def __init__(self, reader, name, partition_strategy=None):
+    reader: CheckpointReader
+    name: str
+    partitions: Partitions
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def __init__(
+        self, reader: CheckpointReader, name: str, partition_strategy: str | None = None
+    ) -> None:
         """Finds the partitions; reads no rows.
 
         Args:
@@ -33,9 +45,9 @@ class StoredRows:
         self.shape = reader.shape(name)
         self.dtype = reader.dtype(name).numpy
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
         """Reads the rows of an int array of ids, or of a slice of them."""
-        return self.reader.take(self.name, self.partitions.places(ids_of(index)))
+        return self.reader.take(self.name, self.partitions.places(index))
 
 
 def _partitions(reader, name, partition_strategy):
