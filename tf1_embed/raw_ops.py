@@ -21,7 +21,7 @@ if hasattr(tf, "raw_ops"):
         VariableV2,
     )
 else:
-    from tensorflow.python.ops import (
+    from tensorflow.python.ops import (  # type: ignore[attr-defined]
         gen_array_ops,
         gen_io_ops,
         gen_resource_variable_ops,
