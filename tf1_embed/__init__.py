@@ -13,6 +13,7 @@
     matmul                        logits over all rows
 
     TrainableRowsOptimizer        any optimizer on chosen rows of ordinary variables
+    grown_rows                    the rows that a growth appended, to hand to it
     freeze_rows                   gradients without those of frozen rows
     project_rows                  a projection of chosen rows
 
@@ -97,6 +98,7 @@ if TYPE_CHECKING:
     from tf1_embed import initializers as initializers
     from tf1_embed.auditing import audit as audit
     from tf1_embed.auditing import audit_metagraph as audit_metagraph
+    from tf1_embed.certificates import grown_rows as grown_rows
     from tf1_embed.certificates import read_certificates as read_certificates
     from tf1_embed.checkpoint.delta import apply_delta as apply_delta
     from tf1_embed.checkpoint.delta import extract_delta as extract_delta

@@ -141,7 +141,7 @@ class FrozenBits:
             values = self._live.read(session, index)
             in_making.update(values)
             if file is not None:
-                file.write(as_bytes(values))
+                file.write(as_bytes(values).data)
         digest, expected = in_making.hexdigest(), self._expected
         if expected is not None and digest != expected.digest:
             self._report(session, self._change_since(expected.base, session))
