@@ -154,7 +154,7 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
         self._filtered: dict[int, tuple[Gradient, Gradient]] = {}
 
     def compute_gradients(
-        self, loss: tf.Tensor, var_list: Iterable[Any] | None = None, **kwargs
+        self, loss: tf.Tensor, var_list: Iterable[Any] | None = None, **kwargs: Any
     ) -> GradsAndVars:
         """Computes the gradients of `loss`, without those of frozen rows.
 
@@ -176,7 +176,7 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
         return pairs
 
     def gradients(
-        self, loss: tf.Tensor, variables: Iterable[Any], **kwargs
+        self, loss: tf.Tensor, variables: Iterable[Any], **kwargs: Any
     ) -> list[Gradient | None]:
         """Returns the gradients of `loss` alone, as a list, in the place of `tf.gradients`.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -179,7 +179,7 @@ class SplitTable:
     # Type checkers would take it for a sign that every attribute is there, misspelt ones too.
     if not TYPE_CHECKING:
 
-        def __getattr__(self, attribute):
+        def __getattr__(self, attribute: str) -> Any:
             # Only what is not there comes here. An optimizer that is given a table asks for `op`.
             if attribute == "op":
                 raise AttributeError(
@@ -189,7 +189,7 @@ class SplitTable:
             kind = type(self).__name__
             raise AttributeError(f"{kind!r} object has no attribute {attribute!r}")
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> NoReturn:
         raise _no_tensor(self)
 
     def _as_graph_element(self):

@@ -91,7 +91,7 @@ class Silence:
     def __enter__(self) -> Silence:
         return self
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(self, *raised: object) -> None:
         pass
 
     def update(self, num_bytes: int) -> None:

@@ -25,7 +25,7 @@ from tf1_embed.raw_ops import create_slots
 class FullSlots:
     """Has one optimizer make its slots, and knows which belong together."""
 
-    def __init__(self, optimizer):
+    def __init__(self, optimizer: Any):
         self._optimizer = optimizer
         self._made: list[Any] = []
         # The names of the variables that have their slots, and of the scratch variables of them.

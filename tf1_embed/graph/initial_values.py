@@ -61,7 +61,7 @@ def of_new_rows(
     if callable(initializer):
         return initializer
     is_tensor = sources.is_tensor(initializer)
-    value = initializer if is_tensor else sources.ArrayRows(initializer)
+    value: Any = initializer if is_tensor else sources.ArrayRows(initializer)
     got = value.shape.as_list() if is_tensor else list(value.shape)
     initializers.check_values(
         full_name(frozen), got, value.dtype.base_dtype.name, shape, dtype.name

@@ -30,11 +30,11 @@ class WrappedTable:
       scratch: `tf.Variable` of the trainable rows; None until it is needed.
     """
 
-    def __init__(self, variable, rows: Rows, axis: int, full_slots: bool):
-        self.variable = variable
-        self.rows = rows
-        self.axis = axis
-        self.full_slots = full_slots
+    def __init__(self, variable: Any, rows: Rows, axis: int, full_slots: bool):
+        self.variable: Any = variable
+        self.rows: Rows = rows
+        self.axis: int = axis
+        self.full_slots: bool = full_slots
         self.scratch: Any = None
 
     def make_scratch(self) -> None:
@@ -69,7 +69,10 @@ class TableUpdate:
         loaded and stored with the rows.
     """
 
-    def __init__(self, table: WrappedTable, gradient, rowwise: bool, use_locking: bool):
+    table: WrappedTable
+    pair: tuple[Any, Any]
+
+    def __init__(self, table: WrappedTable, gradient: Any, rowwise: bool, use_locking: bool):
         self.table = table
         self._use_locking = use_locking
         self._ids = gradient.indices if rowwise else None
@@ -108,7 +111,7 @@ class TableUpdate:
             for whole, part in [(table.variable, table.scratch)] + self.slots
         ]
 
-    def check_applied(self, applied: tf.Operation, optimizer) -> None:
+    def check_applied(self, applied: tf.Operation, optimizer: Any) -> None:
         """Raises ValueError if the base optimizer did nothing, as some of Keras's do.
 
         Or if it would divide by a constant that is zero in the table's precision.

@@ -36,6 +36,11 @@ class CheckpointRows:
       dtype: `tf.DType`.
     """
 
+    prefix: str
+    tensor_name: str
+    shape: tuple[int, ...]
+    dtype: tf.DType
+
     def __init__(self, checkpoint: str | os.PathLike, name: str):
         """Finds the tensor; reads no values.
 
@@ -115,6 +120,9 @@ class ArrayRows:
       dtype: `tf.DType`.
     """
 
+    shape: tuple[int, ...]
+    dtype: tf.DType
+
     def __init__(self, values: Any):
         """Takes an array, or opens the `.npy` file at the path `values`; reads no values.
 
@@ -181,6 +189,9 @@ class VariableRows:
       shape: tuple of ints.
       dtype: `tf.DType`.
     """
+
+    shape: tuple[int, ...]
+    dtype: tf.DType
 
     def __init__(self, variable: tf.Variable):
         """Takes a `tf.Variable` of known shape."""

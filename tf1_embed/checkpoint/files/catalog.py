@@ -219,6 +219,14 @@ class Part:
 
     __slots__ = ("dtype", "entry", "extents", "has_values", "name", "start", "stop")
 
+    name: str
+    entry: Entry
+    extents: tuple[tuple[int, int | None], ...]
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+    dtype: DType | None
+    has_values: bool
+
     def __init__(self, name: str, entry: Entry, extents: tuple):
         """Takes the name, the entry and the extents."""
         self.name, self.entry, self.extents = name, entry, extents
