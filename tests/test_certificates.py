@@ -157,7 +157,8 @@ def test_a_truncated_file_is_an_error_that_says_so(tmp_path, length):
         read_certificates(path)
 
 
-def test_a_file_that_is_no_text_is_an_error_that_says_so(tmp_path):
-    (tmp_path / "model.rows.json").write_bytes(b"\xff\xfe\x00")
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"[" * 200000], ids=["no text", "deep"])
+def test_a_file_that_is_no_json_is_an_error_that_says_so(tmp_path, content):
+    (tmp_path / "model.rows.json").write_bytes(content)
     with pytest.raises(ValueError, match="it is not JSON"):
         read_certificates(tmp_path / "model")
