@@ -1,0 +1,114 @@
+"""The audit of a graph that was saved, in a `.meta` file."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+
+import tensorflow.compat.v1 as tf
+
+from tf1_embed.auditing.audit import audit
+from tf1_embed.auditing.result import AuditResult, report
+from tf1_embed.rows import Rows
+
+
+def audit_metagraph(
+    path: str,
+    frozen_rows: dict,
+    fetches: list | None = None,
+    strict: bool = False,
+    axis: int = 0,
+    partition_strategy: str | None = None,
+) -> AuditResult:
+    """Finds what can move a frozen row in a graph that was saved.
+
+    Args:
+      path: string, a `.meta` file, as `tf.train.Saver` or `tf.train.export_meta_graph` writes it.
+      frozen_rows: dict from the name of a variable, or a pattern of trainable ones such as
+        `*/embeddings`, to the ids of its rows that should stay: `Rows`, or a `range` or array of
+        ids. A partitioned variable has the name it was made with.
+      fetches: names of the operations that are run in a step. Default: those of the collection
+        `tf.GraphKeys.TRAIN_OP`; if it is empty, every operation that writes a table, but for
+        initializers and what restores checkpoints.
+      strict: bool, as for `audit`.
+      axis: int, as for `audit`.
+      partition_strategy: string, as for `audit`.
+
+    Returns:
+      `AuditResult`, a list of `Finding`, whose `line` is None: a saved graph does not tell it.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      KeyError: if a name matches no variable (those there are being listed), or a fetch nothing.
+      ValueError: if the file holds no graph that can be read; and as for `audit`.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"there is no file {path!r}; expected the graph that a Saver writes beside a "
+            f"checkpoint, such as 'runs/model.ckpt-1000.meta'"
+        )
+    with tf.Graph().as_default():
+        _import(path)
+        tables = {}
+        for pattern, rows in frozen_rows.items():
+            for variable in _variables_named(pattern):
+                tables[variable] = _rows_of(variable, rows, axis)
+        if fetches is None:
+            fetches = tf.get_collection(tf.GraphKeys.TRAIN_OP)
+        if not fetches:
+            unasked = audit([], tables, False, axis, partition_strategy)
+            fetches = sorted({each.op for each in unasked.left_out})
+        found = audit(fetches, tables, False, axis, partition_strategy)
+    found[:] = [each._replace(line=None) for each in found]
+    found.notes = [each._replace(line=None) for each in found.notes]
+    if strict and found:
+        raise ValueError(report(found))
+    return found
+
+
+def _import(path):
+    try:
+        tf.train.import_meta_graph(path, clear_devices=True)
+    except Exception as error:  # of protobuf, of the file system, of TensorFlow: whatever it is
+        reason = str(error).strip().split("\n")[0][:300]
+        raise ValueError(
+            f"{path!r} holds no graph that can be read: {reason or type(error).__name__}. Expected "
+            f"the graph that a Saver writes beside a checkpoint; operations of a library of your "
+            f"own need it to be loaded first"
+        ) from error
+
+
+def _variables_named(pattern):
+    """Returns the variables of the default graph that a pattern matches, partitions as a tuple."""
+    whole = {}
+    for variable in tf.global_variables() + tf.local_variables():
+        name, _, number = variable.op.name.rpartition("/part_")
+        name = name if number.isdigit() else variable.op.name
+        whole.setdefault(name, {})[variable.op.name] = variable
+    trainable = {each.op.name for each in tf.trainable_variables()}
+    matched = (
+        [pattern]
+        if pattern in whole
+        else [
+            # Else the slots of a table would match as well.
+            name
+            for name, parts in whole.items()
+            if trainable.intersection(parts) and fnmatch.fnmatchcase(name, pattern)
+        ]
+    )
+    if not matched:
+        raise KeyError(
+            f"no variable is named {pattern!r}; there are: {', '.join(sorted(whole)) or 'none'}"
+        )
+    parts = [tuple(whole[name].values()) for name in matched]
+    return [each if len(each) > 1 else each[0] for each in parts]
+
+
+def _rows_of(variable, rows, axis):
+    if isinstance(rows, Rows):
+        return rows
+    parts = variable if isinstance(variable, tuple) else (variable,)
+    size = sum(each.shape.as_list()[axis] for each in parts)
+    if isinstance(rows, range) and rows.step == 1:
+        return Rows.range(rows.start, rows.stop, size=size)
+    return Rows.of(rows, size=size)

@@ -1,0 +1,158 @@
+"""Bodies of functions, branches and loops, each as a graph of its own.
+
+A graph keeps its functions as definitions. Imported as a graph, a body has operations and shapes as
+the rest has, so that the same rules hold for both.
+"""
+
+from __future__ import annotations
+
+import tensorflow.compat.v1 as tf
+
+_RESOURCE = tf.resource.as_datatype_enum
+
+# What an import of a hostile definition raises.
+_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, tf.errors.OpError)
+
+
+class Body:
+    """A body as a graph.
+
+    Attributes:
+      operations: list of `tf.Operation`, but for those of the arguments.
+      arguments: list of `tf.Operation`, placeholders.
+      results: list of `tf.Tensor`.
+    """
+
+    def __init__(self, operations, arguments, results):
+        self.operations = operations
+        self.arguments = arguments
+        self.results = results
+
+
+class Bodies:
+    """The functions of a graph."""
+
+    def __init__(self, graph: tf.Graph):
+        self._graph = graph
+        self._definitions, self._bodies, self._op_defs = {}, {}, {}
+
+    def definition(self, name: str):
+        """Returns the `FunctionDef` of a name, None if the graph has no such function."""
+        if name not in self._definitions:
+            graph = self._graph
+            found = None
+            # The public way is `graph.as_graph_def().library`, which writes the whole graph out,
+            # and fails over 2 GB. This method is there from TF 1.0 to 2.21.
+            while graph is not None and found is None:
+                found = graph._get_function(name)
+                graph = getattr(graph, "outer_graph", None)
+            self._definitions[name] = None if found is None else found.definition
+        return self._definitions[name]
+
+    def body(self, name: str, shapes: list) -> Body | None:
+        """Returns the body of a function for arguments of some shapes; None if it has none.
+
+        Nor has it one if it cannot be read: an operation that is not registered, arguments that do
+        not fit.
+        """
+        key = name, tuple(str(each) for each in shapes)
+        if key not in self._bodies:
+            try:
+                self._bodies[key] = self._read(name, shapes)
+            except _ERRORS:
+                self._bodies[key] = None
+        return self._bodies[key]
+
+    def num_nodes(self, name: str) -> int:
+        """Returns how many operations a body has."""
+        definition = self.definition(name)
+        return 0 if definition is None else len(definition.node_def)
+
+    def _read(self, name, shapes):
+        definition = self.definition(name)
+        if definition is None:
+            return None
+        names = [each.name for each in definition.signature.input_arg]
+        if len(names) != len(shapes):
+            return None
+        graph_def = tf.GraphDef()
+        graph_def.versions.CopyFrom(self._graph.graph_def_versions)
+        for argument, shape in zip(definition.signature.input_arg, shapes):
+            node = graph_def.node.add(op="Placeholder", name=argument.name)
+            node.attr["dtype"].type = argument.type
+            # A handle without a shape is taken to be of a variable of any shape, one that is a
+            # scalar, in 1.15, of a scalar variable.
+            shape = tf.TensorShape(None) if argument.type == _RESOURCE else shape
+            node.attr["shape"].shape.CopyFrom(shape.as_proto())
+        flat = self._flat_names(definition)
+        for each in definition.node_def:
+            node = graph_def.node.add()
+            node.CopyFrom(each)
+            node.device = ""
+            node.attr.pop("_class", None)  # colocation with what is outside
+            node.attr.pop("_output_shapes", None)
+            del node.input[:]
+            node.input.extend(flat(source) for source in each.input)
+            called = self.definition(each.op)
+            if called is not None:
+                self._call(node, called)
+        with tf.Graph().as_default() as graph:
+            results = [flat(definition.ret[each.name]) for each in definition.signature.output_arg]
+            tensors = tf.import_graph_def(
+                graph_def,
+                return_elements=[each if ":" in each else f"{each}:0" for each in results],
+                name="",
+            )
+            arguments = [graph.get_operation_by_name(each) for each in names]
+            given = set(names)
+            rest = [each for each in graph.get_operations() if each.name not in given]
+            return Body(rest, arguments, tensors)
+
+    def _call(self, node, called):
+        """Makes a node of a function's own type one that calls it by name."""
+        node.attr["f"].func.name = node.op
+        node.op = "StatefulPartitionedCall"
+        for key, arguments in (("Tin", "input_arg"), ("Tout", "output_arg")):
+            node.attr[key].list.SetInParent()
+            types = [each.type for each in getattr(called.signature, arguments)]
+            node.attr[key].list.type.extend(types)
+
+    def _flat_names(self, definition):
+        """Returns what makes "node:output:1", as in functions, "node:3", as in graphs."""
+        self._look_up_op_defs(definition)
+        nodes = {each.name: each for each in definition.node_def}
+
+        def flat(source):
+            parts = source.split(":")
+            if source.startswith("^") or len(parts) == 1:
+                return source
+            if len(parts) == 2:
+                return parts[0]  # an argument, with the place in its list of one
+            node, offset = nodes[parts[0]], 0
+            called = self.definition(node.op)
+            signature = self._op_defs[node.op] if called is None else called.signature
+            for output in signature.output_arg:
+                if output.name == parts[1]:
+                    return f"{parts[0]}:{offset + int(parts[2])}"
+                if output.number_attr:
+                    offset += node.attr[output.number_attr].i
+                elif output.type_list_attr:
+                    offset += len(node.attr[output.type_list_attr].list.type)
+                else:
+                    offset += 1
+            raise KeyError(source)
+
+        return flat
+
+    def _look_up_op_defs(self, definition):
+        types = {each.op for each in definition.node_def if self.definition(each.op) is None}
+        missing = types - set(self._op_defs)
+        if missing:
+            graph_def = tf.GraphDef()
+            for each in sorted(missing):
+                graph_def.node.add(op=each, name=each)
+            # A meta graph holds the definitions of the operations that its graph uses.
+            meta = tf.train.export_meta_graph(graph_def=graph_def, graph=tf.Graph())
+            self._op_defs.update(
+                (each.name, each) for each in meta.meta_info_def.stripped_op_list.op
+            )
