@@ -172,8 +172,11 @@ class NamedRows(Rules):
         if found is None:
             return None
         if found.form is None:
-            hit = bool((found.array == wanted).any())
-            return None if hit else np.zeros(len(self._ids), bool)
+            hits = found.array == wanted
+            constant = self._constants.constant(ids)
+            if constant is not None and constant.shape == hits.shape:
+                return np.isin(self._candidates(ids, shift), constant[hits])
+            return None if hits.any() else np.zeros(len(self._ids), bool)
         if condition.rank is None or condition.rank != ids.rank or found.trailing:
             return None
         if found.form != _form(ids) and not (ids.rank == 1 and found.form == "flat"):

@@ -163,8 +163,8 @@ def _checked(array, form=None):
     if array.size > _TOO_LARGE:
         return None
     if np.issubdtype(array.dtype, np.floating):
-        tiny = np.abs(array) < np.finfo(array.dtype).tiny
-        if (tiny & (array != 0)).any():
+        magnitude = np.abs(array[np.isfinite(array)])
+        if ((magnitude > 0) & (magnitude < np.finfo(array.dtype).tiny)).any():
             return None  # Denormals: some devices take them for zero.
     return Known(array, form)
 
@@ -203,16 +203,15 @@ def _elementwise(function, inputs, value):
     if any(each.form != form or each.trailing != trailing for each in of_ids):
         return None
     arrays = []
-    for each, source in zip(inputs, value.node.inputs):
+    for each in inputs:
         array = each.array
-        if each.form is None and array.ndim > trailing:
-            # It has an axis that meets one of the ids': of a single number, at best.
-            if array.size != 1 or source.rank is None or source.rank > (value.rank or 0):
-                return None
+        extra = array.ndim - trailing
+        if each.form is None and extra > 0:
+            # Axes that meet those of the ids must be of length one, and not add any.
             own = value.node.inputs[inputs.index(of_ids[0])].rank
-            if own is None or own != value.rank:
+            if own is None or array.ndim > own or any(n != 1 for n in array.shape[:extra]):
                 return None
-            array = array.reshape(())
+            array = array.reshape(array.shape[extra:])
         arrays.append(array)
     array = function(*arrays)
     return None if array is None else Known(np.asarray(array), form)

@@ -11,6 +11,10 @@ from tf1_embed.auditing.audit import audit
 from tf1_embed.auditing.result import AuditResult, report
 from tf1_embed.rows import Rows
 
+# How deep functions may call each other, and how many operations that may be.
+_MAX_DEPTH = 1000
+_MAX_SIZE = 10_000_000
+
 
 def audit_metagraph(
     path: str,
@@ -68,7 +72,10 @@ def audit_metagraph(
 
 def _import(path):
     try:
-        tf.train.import_meta_graph(path, clear_devices=True)
+        with open(path, "rb") as file:
+            meta_graph = tf.MetaGraphDef.FromString(file.read())
+        check_library(meta_graph.graph_def.library)
+        tf.train.import_meta_graph(meta_graph, clear_devices=True)
     except Exception as error:  # of protobuf, of the file system, of TensorFlow: whatever it is
         reason = str(error).strip().split("\n")[0][:300]
         raise ValueError(
@@ -76,6 +83,48 @@ def _import(path):
             f"the graph that a Saver writes beside a checkpoint; operations of a library of your "
             f"own need it to be loaded first"
         ) from error
+
+
+def check_library(library):
+    """Raises a ValueError for functions that TensorFlow cannot import.
+
+    It lays out what functions call: for ever, or until its stack ends, if they call themselves.
+    """
+    functions = {each.signature.name: each for each in library.function}
+    calls = {name: _called_by(each, functions) for name, each in functions.items()}
+    sizes, depths, entered = {}, {}, set()
+    for name in functions:
+        pending = [name]
+        while pending:
+            each = pending[-1]
+            missing = [called for called in calls[each] if called not in sizes]
+            if each in sizes or not missing:
+                pending.pop()
+                below = [depths[called] for called in calls[each]]
+                depths[each] = 1 + max(below, default=0)
+                sizes[each] = len(functions[each].node_def) + sum(sizes[c] for c in calls[each])
+            elif each in entered:
+                raise ValueError(f"function {each!r} calls itself, by way of others or not")
+            else:
+                entered.add(each)
+                pending.extend(missing)
+        if depths[name] > _MAX_DEPTH or sizes[name] > _MAX_SIZE:
+            raise ValueError(
+                f"function {name!r} calls others, {depths[name]} deep, which have {sizes[name]} "
+                f"operations when they are laid out"
+            )
+
+
+def _called_by(function, functions):
+    """Returns the names of the functions that one calls, as often as it does."""
+    called = []
+    for node in function.node_def:
+        if node.op in functions:
+            called.append(node.op)
+        for attribute in node.attr.values():
+            named = [attribute.func] if attribute.HasField("func") else attribute.list.func
+            called += [each.name for each in named if each.name in functions]
+    return called
 
 
 def _variables_named(pattern):

@@ -26,7 +26,9 @@ def find_notes(flow, run, names: list) -> list:
     for node in run:
         if node.type not in op_kinds.WRITES or not node.inputs:
             continue
-        for _, *_, name in flow.origins.get(node.inputs[0], ()):
+        for kind, *_, name in flow.origins.get(node.inputs[0], ()):
+            if "variable" not in kind:
+                continue
             of_table = any(f"{table}/{_AVERAGES[0]}" in name for table in names)
             if of_table or name.rpartition("/")[2] in _AVERAGES[1:]:
                 found[name] = finding("moving-average-drifts", name, node)

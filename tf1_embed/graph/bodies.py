@@ -49,13 +49,31 @@ class Bodies:
             self._definitions[name] = None if found is None else found.definition
         return self._definitions[name]
 
+    def hands_back(self, name: str, place: int) -> bool:
+        """Tells whether the body of a loop returns what it is given at a place, unchanged."""
+        definition = self.definition(name)
+        if definition is None:
+            return False
+        arguments, results = definition.signature.input_arg, definition.signature.output_arg
+        if not place < len(arguments) or not place < len(results):
+            return False
+        source = definition.ret[results[place].name]
+        nodes = {each.name: each for each in definition.node_def if each.op == "Identity"}
+        seen = set()
+        while source.partition(":")[0] in nodes and source not in seen:
+            seen.add(source)
+            source = nodes[source.partition(":")[0]].input[0]
+        return source == arguments[place].name
+
     def body(self, name: str, shapes: list) -> Body | None:
         """Returns the body of a function for arguments of some shapes; None if it has none.
+
+        The shape of a handle is the `tf.Operation` of its variable, or None if it is not known.
 
         Nor has it one if it cannot be read: an operation that is not registered, arguments that do
         not fit.
         """
-        key = name, tuple(str(each) for each in shapes)
+        key = name, tuple(each if isinstance(each, tf.Operation) else str(each) for each in shapes)
         if key not in self._bodies:
             try:
                 self._bodies[key] = self._read(name, shapes)
@@ -79,9 +97,14 @@ class Bodies:
         graph_def.versions.CopyFrom(self._graph.graph_def_versions)
         for argument, shape in zip(definition.signature.input_arg, shapes):
             node = graph_def.node.add(op="Placeholder", name=argument.name)
+            if isinstance(shape, tf.Operation):
+                # So that the shapes of what is read are known.
+                node.op = "VarHandleOp"
+                node.attr["dtype"].type = shape.get_attr("dtype").as_datatype_enum
+                node.attr["shape"].shape.CopyFrom(shape.get_attr("shape"))
+                continue
             node.attr["dtype"].type = argument.type
-            # A handle without a shape is taken to be of a variable of any shape, one that is a
-            # scalar, in 1.15, of a scalar variable.
+            # 1.15 takes a handle that is a scalar for one of a scalar variable.
             shape = tf.TensorShape(None) if argument.type == _RESOURCE else shape
             node.attr["shape"].shape.CopyFrom(shape.as_proto())
         flat = self._flat_names(definition)

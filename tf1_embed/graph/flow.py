@@ -24,7 +24,7 @@ _MAX_NODES_OF_BODIES = 200_000
 _MAX_DEPTH = 50
 
 # Where a handle comes from that the graph does not tell: it may be of any variable.
-ANYTHING = ("anything",)
+ANYTHING = ("anything", "", "")
 
 _RESOURCE, _VARIANT = tf.resource.as_datatype_enum, tf.variant.as_datatype_enum
 _FIRST_REF = 101  # DataType.DT_FLOAT_REF, the first of the references
@@ -316,7 +316,7 @@ class Flow:
             arguments = _fit(node, len(wanted))
         if len(arguments) != len(wanted):
             return False
-        shapes = [tf.TensorShape(None) if each is None else each.shape for each in arguments]
+        shapes = [self._shape_of(node, place, each) for place, each in enumerate(arguments)]
         body = self._bodies.body(name, shapes)
         if body is None or results and len(results) != len(body.results):
             return False
@@ -342,6 +342,21 @@ class Flow:
             for value, result in zip(values, results):
                 _link(value, result.node, len(result.node.inputs))
         return True
+
+    def _shape_of(self, node, place, value):
+        """Returns the shape of an argument of a body, of a handle the operation of its variable."""
+        if value is None:
+            return tf.TensorShape(None)
+        if value.carries != "resource":
+            return value.shape
+        if node.type == "For":
+            return tf.TensorShape(None)
+        if node.type in ("While", "StatelessWhile"):
+            # Handles can be exchanged from one turn to the next.
+            body = node.op.node_def.attr["body"].func.name
+            if not self._bodies.hands_back(body, place):
+                return tf.TensorShape(None)
+        return _variable_of(value) or tf.TensorShape(None)
 
     def _link_any(self, values, node):
         """Links the results of a node that makes them out of those of a body in ways unknown."""
@@ -392,6 +407,19 @@ def _link(value, node, place):
     node.inputs.append(value)
     if value.carries:
         value.consumers.append((node, place))
+
+
+def _variable_of(value):
+    """Returns the operation of the variable that a handle is of, None if it may be of several."""
+    seen = set()
+    while value not in seen:
+        seen.add(value)
+        node = value.node
+        if node.type == "VarHandleOp":
+            return node.op
+        if node.type == "Identity" or node.type == "Merge" and len(node.inputs) == 1:
+            value = node.inputs[0]
+    return None
 
 
 def _signature(node, attribute):
