@@ -2,8 +2,8 @@
 
     python benchmarks/audit_random_graphs.py --graphs 1000
 
-Draws graphs, audits them, runs them on warm random state and compares the bits of the frozen rows. A
-frozen row that moved in a graph called clean is an error of the audit, and ends with status 1.
+Draws graphs, audits them, runs them on warm random state and compares the bits of the frozen rows.
+A frozen row that moved in a graph called clean is an error of the audit, and ends with status 1.
 """
 
 import argparse

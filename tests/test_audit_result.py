@@ -316,7 +316,7 @@ def test_name_that_matches_no_variable_is_an_error_that_lists_them(metagraph):
 def test_file_that_holds_no_graph_is_named(tmp_path, content):
     path = tmp_path / "model.meta"
     path.write_bytes(content)
-    with pytest.raises((ValueError, KeyError), match="model.meta|there are: none"):
+    with pytest.raises(ValueError, match="model.meta' holds no graph that can be read"):
         audit_metagraph(str(path), {"table": FROZEN})
     with pytest.raises(FileNotFoundError, match="no file .*nothing.meta"):
         audit_metagraph(str(tmp_path / "nothing.meta"), {"table": FROZEN})

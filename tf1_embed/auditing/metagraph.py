@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import warnings
 
 import tensorflow.compat.v1 as tf
 
@@ -72,8 +73,12 @@ def audit_metagraph(
 
 def _import(path):
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb") as file, warnings.catch_warnings():
+            # Some releases of protobuf warn of what they cannot read, and go on.
+            warnings.simplefilter("error", RuntimeWarning)
             meta_graph = tf.MetaGraphDef.FromString(file.read())
+        if not meta_graph.graph_def.node:
+            raise ValueError("it has no operations")
         check_library(meta_graph.graph_def.library)
         tf.train.import_meta_graph(meta_graph, clear_devices=True)
     except Exception as error:  # of protobuf, of the file system, of TensorFlow: whatever it is

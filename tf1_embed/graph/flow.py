@@ -378,8 +378,8 @@ class Flow:
 
 # Have as many axes as that of their inputs that has most.
 _ELEMENTWISE = frozenset(
-    "Add AddV2 Cast Equal FloorDiv FloorMod Greater GreaterEqual Identity Less LessEqual LogicalAnd "
-    "LogicalNot LogicalOr Maximum Minimum Mul NotEqual Sub".split()
+    "Add AddV2 Cast Equal FloorDiv FloorMod Greater GreaterEqual Identity Less LessEqual "
+    "LogicalAnd LogicalNot LogicalOr Maximum Minimum Mul NotEqual Sub".split()
 )
 # Outputs that are vectors, which TensorFlow does not tell.
 _VECTORS = frozenset([("SparseAccumulatorTakeGradient", 0)])

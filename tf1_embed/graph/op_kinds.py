@@ -92,6 +92,7 @@ WRITES = {
     "ResourceStridedSliceAssign": "slice",
     "RngReadAndSkip": "replace",
     "RngSkip": "replace",
+    "ScatterAddNdim": "replace",
     "StridedSliceAssign": "slice",
     "TPUReshardVariables": "replace",
 }
