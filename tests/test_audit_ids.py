@@ -270,3 +270,28 @@ def test_rows_that_ids_can_name_are_told_one_by_one(graph):
     rows = NamedRows(flow, Knowledge(), np.arange(SIZE))
     assert np.flatnonzero(rows.named(flow.value(some))).tolist() == [0, 3, 6, 9]
     assert rows.named(flow.value(ids)).all()
+
+
+def test_numbers_that_are_not_one_pass_tf_where_too(graph):
+    table, ids = make_table(), fed([3, 11], [None])
+    marks = tf.gather(tf.constant([2] * OLD + [1] * (SIZE - OLD)), ids)
+    step = overwrite(tf.gather(ids, tf.raw_ops.Where(condition=marks)[:, 0]), table)
+    assert moved_rows(table, step) == [3]
+    assert names_of(table, step)
+
+
+def test_ids_that_a_loop_hands_back_are_followed_out_of_it(graph, control_flow):
+    table, ids = make_table(), fed([3, 11], [None])
+
+    def step(i, kept):
+        with tf.control_dependencies([overwrite(kept, table)]):
+            return i + 1, kept
+
+    def loop(kept):
+        shapes = [tf.TensorShape([]), tf.TensorShape([None])]
+        return tf.while_loop(lambda i, _: i < 2, step, [tf.constant(0), kept], shapes)[0]
+
+    kept = tf.boolean_mask(ids, ids >= OLD)
+    assert names_of(table, loop(ids)) == ["scatter"]
+    if control_flow == "v2":
+        assert names_of(table, loop(kept)) == []

@@ -61,6 +61,18 @@ def test_fetches_are_taken_as_session_run_takes_them(graph):
         assert names_of(table, [tf.constant(1.0), table]) == []
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [FROZEN, range(OLD), slice(OLD), slice(-2), list(range(OLD)), [True] * OLD + [False] * 2],
+)
+def test_rows_and_variables_are_named_in_many_ways(graph, rows):
+    table = make_table()
+    step = sgd(table, [11])
+    for key in (table, "items", "it*"):
+        assert audit(step, {key: rows}) == []
+        assert len(audit(sgd(table, [OLD - 1]), {key: rows})) == 1
+
+
 # What was looked at.
 
 
@@ -225,8 +237,14 @@ def test_what_cannot_be_audited_is_refused(graph):
     table, train_op = trap()
     with pytest.raises(TypeError, match="expected a variable"):
         audit(train_op, {table + 0: FROZEN})
-    with pytest.raises(TypeError, match="expected Rows for variable 'table'"):
-        audit(train_op, {table: [0, 1]})
+    with pytest.raises(TypeError, match="expected a variable"):
+        audit(train_op, {table + 0: [0, 1]})
+    with pytest.raises(TypeError, match="rows of variable 'table'"):
+        audit(train_op, {table: "all"})
+    with pytest.raises(ValueError, match="rows of variable 'table'"):
+        audit(train_op, {table: [0, SIZE]})
+    with pytest.raises(KeyError, match="no variable is named 'tible'; there are: .*table"):
+        audit(train_op, {"tible": [0, 1]})
     with pytest.raises(ValueError, match="has 12 rows on axis 0"):
         audit(train_op, {table: Rows.range(0, 3, size=5)})
     with pytest.raises(TypeError, match="`fetches` must be operations"):

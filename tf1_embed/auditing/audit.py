@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import tensorflow.compat.v1 as tf
 
+from tf1_embed.auditing.chosen import choose
 from tf1_embed.auditing.fetches import flatten
 from tf1_embed.auditing.findings import finding
 from tf1_embed.auditing.ids import same_source
@@ -55,8 +56,10 @@ def audit(
     Args:
       fetches: what is run in a step, as `session.run` takes it: operations, such as the training
         operation, tensors, sparse tensors, slices, variables, names, or lists and dicts of them.
-      frozen_rows: dict from variable to the `Rows` that should stay. A partitioned variable, or
-        the tuple of its partitions, takes the rows of the whole table.
+      frozen_rows: dict from variable to its rows that should stay: `Rows`, or ids, a `range`, a
+        slice, or a bool vector with one flag a row. A variable may be given by its name, or by a
+        pattern of trainable ones such as `*/embeddings`. A partitioned variable, or the tuple of
+        its partitions, takes the rows of the whole table.
       strict: bool, whether findings raise an error.
       axis: int, 0 or 1, the axis of the variables that ids count along.
       partition_strategy: "mod" or "div", how ids go to the partitions of a partitioned variable.
@@ -66,9 +69,9 @@ def audit(
       attributes say what was looked at: `fetches`, `tables`, `not_audited`, `notes`.
 
     Raises:
-      TypeError: if a key of `frozen_rows` is not a variable, or a value not `Rows`; if `fetches`
-        has what cannot be run.
-      KeyError: if `fetches` has a name of nothing.
+      TypeError: if a key of `frozen_rows` is not a variable, or a value no rows; if `fetches` has
+        what cannot be run.
+      KeyError: if a name matches no variable (those there are being listed), or a fetch nothing.
       ValueError: if a variable has another number of rows than its `Rows`; if it has partitions and
         `partition_strategy` is not given; if `fetches` are of another graph; if `strict` and there
         are findings.
@@ -90,7 +93,7 @@ def audit(
       (['optimizer-moves-when-warm'], [])
     """
     tables = []
-    for key, rows in frozen_rows.items():
+    for key, rows in choose(frozen_rows, axis):
         parts = rows_by_partition(key, rows, partition_strategy)
         for variable, part_rows in parts:
             check_variable(variable, part_rows, axis)

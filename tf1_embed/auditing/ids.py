@@ -171,8 +171,11 @@ class NamedRows(Rules):
         found = self._tried[key].of(condition)
         if found is None:
             return None
-        if found.form is None:
+        if isinstance(wanted, bool):
+            hits = (found.array != 0) == wanted  # `tf.where` takes numbers too
+        else:
             hits = found.array == wanted
+        if found.form is None:
             constant = self._constants.constant(ids)
             if constant is not None and constant.shape == hits.shape:
                 return np.isin(self._candidates(ids, shift), constant[hits])
@@ -181,7 +184,7 @@ class NamedRows(Rules):
             return None
         if found.form != _form(ids) and not (ids.rank == 1 and found.form == "flat"):
             return None
-        return found.array == wanted
+        return hits
 
     def _tries(self, ids, shift):
         """Returns `Knowledge` of what is computed from ids, for each frozen one."""

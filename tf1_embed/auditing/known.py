@@ -44,16 +44,13 @@ class Known:
         return self.array.ndim - 1
 
 
-def _divide(x, y):
-    if np.issubdtype(x.dtype, np.integer) and not np.all(y):
-        return None  # TensorFlow fails.
-    return np.floor_divide(x, y)
+def _of_integers(function):
+    """Returns a division that is done where it is exact, and TensorFlow does not fail."""
 
+    def divide(x, y):
+        return function(x, y) if x.dtype.kind in "iu" and np.all(y) else None
 
-def _modulo(x, y):
-    if np.issubdtype(x.dtype, np.integer) and not np.all(y):
-        return None
-    return np.mod(x, y)
+    return divide
 
 
 # From operations that act on each element by itself to what they compute.
@@ -65,8 +62,8 @@ _ELEMENTWISE = {
     "BitwiseOr": np.bitwise_or,
     "BitwiseXor": np.bitwise_xor,
     "Equal": np.equal,
-    "FloorDiv": _divide,
-    "FloorMod": _modulo,
+    "FloorDiv": _of_integers(np.floor_divide),
+    "FloorMod": _of_integers(np.mod),
     "Greater": np.greater,
     "GreaterEqual": np.greater_equal,
     "Less": np.less,
@@ -130,6 +127,8 @@ class Knowledge(Rules):
             return (yield (self._known, node.inputs[value.index]))
         if kind in SAME and node.inputs:
             return (yield (self._known, node.inputs[0]))
+        if kind == "Merge" and len(node.inputs) == 1:
+            return (yield (self._known, node.inputs[0]))
         if kind == "Merge":
             return _agreed((yield [(self._known, each) for each in node.inputs]))
         if kind not in _ELEMENTWISE and kind not in _RULES and kind not in _SHAPING:
@@ -163,9 +162,12 @@ def _checked(array, form=None):
     if array.size > _TOO_LARGE:
         return None
     if np.issubdtype(array.dtype, np.floating):
-        magnitude = np.abs(array[np.isfinite(array)])
-        if ((magnitude > 0) & (magnitude < np.finfo(array.dtype).tiny)).any():
-            return None  # Denormals: some devices take them for zero.
+        magnitude = np.abs(array)
+        if (
+            np.isnan(array).any()
+            or ((magnitude > 0) & (magnitude < np.finfo(array.dtype).tiny)).any()
+        ):
+            return None  # Some devices take denormals for zero; NaN is compared as it comes.
     return Known(array, form)
 
 
@@ -396,6 +398,8 @@ def _bound(function):
     def rule(value, inputs):
         table, values = inputs
         if table.form is not None or table.array.shape[:1] != (1,) or value.rank != 2:
+            return None
+        if (np.diff(table.array[0]) < 0).any():
             return None
         found = np.searchsorted(table.array[0], values.array, function)
         return Known(found.astype(value.dtype.as_numpy_dtype), values.form)

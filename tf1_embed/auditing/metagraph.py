@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import warnings
 
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.auditing.audit import audit
+from tf1_embed.auditing.chosen import choose
 from tf1_embed.auditing.result import AuditResult, report
-from tf1_embed.rows import Rows
 
 # How deep functions may call each other, and how many operations that may be.
 _MAX_DEPTH = 1000
@@ -30,8 +29,8 @@ def audit_metagraph(
     Args:
       path: string, a `.meta` file, as `tf.train.Saver` or `tf.train.export_meta_graph` writes it.
       frozen_rows: dict from the name of a variable, or a pattern of trainable ones such as
-        `*/embeddings`, to the ids of its rows that should stay: `Rows`, or a `range` or array of
-        ids. A partitioned variable has the name it was made with.
+        `*/embeddings`, to its rows that should stay, as `audit` takes them. A partitioned variable
+        has the name it was made with.
       fetches: names of the operations that are run in a step. Default: those of the collection
         `tf.GraphKeys.TRAIN_OP`; if it is empty, every operation that writes a table, but for
         initializers and what restores checkpoints.
@@ -54,10 +53,7 @@ def audit_metagraph(
         )
     with tf.Graph().as_default():
         _import(path)
-        tables = {}
-        for pattern, rows in frozen_rows.items():
-            for variable in _variables_named(pattern):
-                tables[variable] = _rows_of(variable, rows, axis)
+        tables = dict(choose(frozen_rows, axis))
         if fetches is None:
             fetches = tf.get_collection(tf.GraphKeys.TRAIN_OP)
         if not fetches:
@@ -130,39 +126,3 @@ def _called_by(function, functions):
             named = [attribute.func] if attribute.HasField("func") else attribute.list.func
             called += [each.name for each in named if each.name in functions]
     return called
-
-
-def _variables_named(pattern):
-    """Returns the variables of the default graph that a pattern matches, partitions as a tuple."""
-    whole = {}
-    for variable in tf.global_variables() + tf.local_variables():
-        name, _, number = variable.op.name.rpartition("/part_")
-        name = name if number.isdigit() else variable.op.name
-        whole.setdefault(name, {})[variable.op.name] = variable
-    trainable = {each.op.name for each in tf.trainable_variables()}
-    matched = (
-        [pattern]
-        if pattern in whole
-        else [
-            # Else the slots of a table would match as well.
-            name
-            for name, parts in whole.items()
-            if trainable.intersection(parts) and fnmatch.fnmatchcase(name, pattern)
-        ]
-    )
-    if not matched:
-        raise KeyError(
-            f"no variable is named {pattern!r}; there are: {', '.join(sorted(whole)) or 'none'}"
-        )
-    parts = [tuple(whole[name].values()) for name in matched]
-    return [each if len(each) > 1 else each[0] for each in parts]
-
-
-def _rows_of(variable, rows, axis):
-    if isinstance(rows, Rows):
-        return rows
-    parts = variable if isinstance(variable, tuple) else (variable,)
-    size = sum(each.shape.as_list()[axis] for each in parts)
-    if isinstance(rows, range) and rows.step == 1:
-        return Rows.range(rows.start, rows.stop, size=size)
-    return Rows.of(rows, size=size)

@@ -339,8 +339,11 @@ class Flow:
         if results is None:
             self._link_any(values, node)
         else:
-            for value, result in zip(values, results):
-                _link(value, result.node, len(result.node.inputs))
+            in_loop = node.type in ("While", "StatelessWhile")
+            for place, (value, result) in enumerate(zip(values, results)):
+                # What a loop hands back as it is, it has had from the start.
+                if not (in_loop and self._bodies.hands_back(name, place)):
+                    _link(value, result.node, len(result.node.inputs))
         return True
 
     def _shape_of(self, node, place, value):

@@ -60,10 +60,10 @@ def writers_of(flow: Flow, variable) -> list:
             and value.carries == "ref"
             and ANYTHING in flow.origins[value]
         ]
-        if places and how is None and not op_kinds.is_known(node.type):
-            places = [each for each in places if _takes_reference(node, each)]
-            how = "unknown" if places else None
-        if places and how is not None:
+        if how is None and not op_kinds.is_known(node.type):
+            how = "unknown"
+        places = [each for each in places if how and _takes_reference(node, each)]
+        if places:
             found.append(Writer(node, how, tuple(places)))
     return found
 
