@@ -23,7 +23,8 @@ from support.audits import (
 )
 from tf1_embed.auditing import audit, audit_metagraph
 from tf1_embed.graph import op_kinds
-from tf1_embed.graph.flow import Flow, Node, Value
+from tf1_embed.graph.flow import Flow
+from tf1_embed.graph.nodes import Node, Value
 from tf1_embed.graph.train_ops import writers_of
 
 
@@ -514,7 +515,7 @@ def test_saved_graph_whose_functions_have_no_end_is_refused(tmp_path, chain):
 @pytest.mark.parametrize("limit", [None, 50])
 def test_functions_that_are_too_many_are_not_understood(graph, monkeypatch, limit):
     if limit is not None:
-        monkeypatch.setattr("tf1_embed.graph.flow._MAX_NODES_OF_BODIES", limit)
+        monkeypatch.setattr("tf1_embed.graph.layout._MAX_NODES_OF_BODIES", limit)
     chain = [(f"g_{i}", [f"g_{i + 1}"]) for i in range(500)] + [("g_500", [])]
     table = make_table()
     [step] = tf.import_graph_def(graph_def_of_functions(chain), return_elements=["call"], name="")

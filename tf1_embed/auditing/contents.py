@@ -11,22 +11,24 @@ from __future__ import annotations
 import numpy as np
 
 from tf1_embed.auditing.ids import same_ids
-from tf1_embed.auditing.known import Knowledge, index_of_slice
+from tf1_embed.auditing.known import Knowledge
+from tf1_embed.auditing.numpy_ops import index_of_slice
 from tf1_embed.auditing.rules import SAME, Rules, chain_of_same, same_as
-
-# The words. Their order is that of `_WORDS`.
-ZERO = 0
-ZERO_IF_FINITE = 1  # zero times something: NaN, if that is infinite or NaN
-ONE = 2
-OWN = 3  # what the table holds there, bit for bit
-NEAR = 4  # the same after arithmetic: ordinary values are equal, denormals and NaNs are not
-NEAR_IF_FINITE = 5
-FINITE = 6  # a number
-NOTHING = 7  # no slice names the row
-ANY = 8
-
-_ZEROS = (ZERO, ZERO_IF_FINITE)
-_NUM_WORDS = 9
+from tf1_embed.auditing.words import (
+    ANY,
+    DIFFERENCE,
+    NOTHING,
+    OWN,
+    PRODUCT,
+    SUM,
+    ZERO,
+    ZERO_IF_FINITE,
+    ZEROS,
+    choose,
+    join,
+    only,
+    words_of,
+)
 
 _PASSING = SAME | frozenset(["ExpandDims", "Reshape", "Squeeze"])
 _ADDING = frozenset("Add AddN AddV2 Sub".split())
@@ -109,7 +111,7 @@ class Contents(Rules):
         if kind in _PASSING:
             return (yield (self._in_rows, inputs[0]))
         if kind == "Merge" and value.index == 0:
-            return _join((yield [(self._in_rows, each) for each in inputs]))
+            return join((yield [(self._in_rows, each) for each in inputs]))
         if kind in ("Select", "SelectV2"):
             found = yield [(self._in_rows, each) for each in inputs[1:]]
             return self._of_selection(inputs[0], found, kind)
@@ -148,7 +150,7 @@ class Contents(Rules):
             rows = np.moveaxis(np.take(array, self._ids, self._axis), self._axis, 0)
         else:
             return None
-        return _words_of(rows)
+        return words_of(rows)
 
     def _is_aligned(self, value):
         """Whether the rows of a tensor are those of the table."""
@@ -160,7 +162,7 @@ class Contents(Rules):
     def _of_selection(self, condition, found, kind):
         array = self._constants.constant(condition)
         if array is None:
-            return _join(found)
+            return join(found)
         if array.ndim == 0:
             return found[0 if array else 1]
         if array.ndim == 1 and len(self._shape) > 1:
@@ -171,12 +173,12 @@ class Contents(Rules):
         if array.ndim != len(self._shape) or array.shape[self._axis] != self._rows.size:
             return None
         flags = np.moveaxis(np.take(array, self._ids, self._axis), self._axis, 0)
-        return _choose(flags.reshape([len(self._ids), -1]), found)
+        return choose(flags.reshape([len(self._ids), -1]), found)
 
     def _of_sums(self, found, indices):
         """Returns what rows hold that are sums of slices."""
         named = self._named_rows.named(indices)
-        words = np.where(np.isin(self._words(found), _ZEROS), self._words(found), ANY)
+        words = np.where(np.isin(self._words(found), ZEROS), self._words(found), ANY)
         return np.where(named, words, ZERO)
 
     def _of_concatenation(self, node):
@@ -273,8 +275,8 @@ class Contents(Rules):
             pair = same_as(indices)
             if pair.node.type == "Merge" and len(pair.node.inputs) == len(inputs) > 1:
                 pairs = zip(inputs, pair.node.inputs)
-                return _join((yield [(self._in_slices, each, ids, leading) for each, ids in pairs]))
-            return _join((yield [(self._in_slices, each, indices, leading) for each in inputs]))
+                return join((yield [(self._in_slices, each, ids, leading) for each, ids in pairs]))
+            return join((yield [(self._in_slices, each, indices, leading) for each in inputs]))
         if kind == "Reshape":
             before = _leading_before(inputs[0].dims(), value.dims(), leading)
             if before is None:
@@ -283,15 +285,15 @@ class Contents(Rules):
         if kind in ("Select", "SelectV2"):
             found = yield [(self._in_slices, each, indices, leading) for each in inputs[1:]]
             flags = self._flags(inputs[0], value, indices, leading)
-            return _join(found) if flags is None else _choose(flags, found)
+            return join(found) if flags is None else choose(flags, found)
         pairs = self._parts(value, indices) if leading == 1 else []
         if pairs:
             found = yield [(self._in_slices, *pair, 1) for pair in pairs]
             named = [self._named_rows.named(pair[1]) for pair in pairs]
             words = [np.where(each, self._words(word), NOTHING) for each, word in zip(named, found)]
             if kind == "UnsortedSegmentSum":
-                words = [np.where(np.isin(each, (*_ZEROS, NOTHING)), each, ANY) for each in words]
-            return _join(words)
+                words = [np.where(np.isin(each, (*ZEROS, NOTHING)), each, ANY) for each in words]
+            return join(words)
         return (
             yield from self._of_arithmetic(
                 value, lambda each: (self._in_slices, each, indices, leading), leading
@@ -306,13 +308,13 @@ class Contents(Rules):
         if zero is not None:
             if not np.any(zero):
                 return ZERO
-            return _words_of(zero[np.newaxis]) if zero.ndim == 0 or zero.size == 1 else None
+            return words_of(zero[np.newaxis]) if zero.ndim == 0 or zero.size == 1 else None
         known = self._of_ids(indices).of(value)
         if known is None or known.form is None or value.rank is None:
             return None
         if value.rank - known.trailing != leading:
             return None
-        return _words_of(known.array)
+        return words_of(known.array)
 
     def _of_ids(self, indices):
         if indices not in self._tried:
@@ -370,31 +372,31 @@ class Contents(Rules):
             found = yield [question(each) for each in inputs]
             if kind == "MulNoNan" and found[1] is not None:
                 words = self._words(found[1])
-                return np.where(words == ZERO, ZERO, _combine(_PRODUCT, *map(self._words, found)))
-            return _combine(_PRODUCT, *map(self._words, found))
+                return np.where(words == ZERO, ZERO, PRODUCT[tuple(map(self._words, found))])
+            return PRODUCT[tuple(map(self._words, found))]
         if kind in _ADDING:
             found = yield [question(each) for each in inputs]
             total = self._words(found[0])
             for each in found[1:]:
-                total = _combine(_DIFFERENCE if kind == "Sub" else _SUM, total, self._words(each))
+                total = (DIFFERENCE if kind == "Sub" else SUM)[total, self._words(each)]
             return total
         if kind in _DIVIDING:
             found = yield question(inputs[0])
             divisor = self._constants.constant(inputs[1])
             safe = divisor is not None and np.all(np.isfinite(divisor)) and np.all(divisor)
-            return _only(self._words(found), {ZERO: ZERO if safe else ZERO_IF_FINITE, 1: 1})
+            return only(self._words(found), {ZERO: ZERO if safe else ZERO_IF_FINITE, 1: 1})
         if kind == "Neg" or kind == "Cast" and value.dtype.is_floating:
             found = yield question(inputs[0])
-            return _only(self._words(found), {ZERO: ZERO, ZERO_IF_FINITE: ZERO_IF_FINITE})
+            return only(self._words(found), {ZERO: ZERO, ZERO_IF_FINITE: ZERO_IF_FINITE})
         if kind in ("Minimum", "Maximum"):
             found = yield question(inputs[0])
             limit = self._constants.constant(inputs[1])
             keeps = limit is not None and np.all(limit >= 0 if kind == "Minimum" else limit <= 0)
             same = {ZERO: ZERO, ZERO_IF_FINITE: ZERO_IF_FINITE}
-            return _only(self._words(found), same) if keeps else None
+            return only(self._words(found), same) if keeps else None
         if kind == "Sum" and self._keeps_rows(node, leading):
             found = yield question(inputs[0])
-            return _only(self._words(found), {ZERO: ZERO, ZERO_IF_FINITE: ZERO_IF_FINITE})
+            return only(self._words(found), {ZERO: ZERO, ZERO_IF_FINITE: ZERO_IF_FINITE})
         return None
 
     def _keeps_rows(self, node, leading):
@@ -432,99 +434,3 @@ def _leading_before(dims, dims_after, leading):
         if None not in dims[place:] and int(np.prod(dims[place:], dtype=np.int64)) == size:
             return place
     return None
-
-
-# The arithmetic of words.
-
-
-def _words_of(rows):
-    """Returns the word for each row of an array, [num_rows] or, of one row, a single word."""
-    flat = rows.reshape([len(rows), -1])
-    words = np.where(np.isfinite(flat).all(1), FINITE, ANY)
-    words[(flat == 1).all(1)] = ONE
-    words[(flat == 0).all(1)] = ZERO
-    return words[0] if len(rows) == 1 else words
-
-
-def _table(rule):
-    found = [[rule(first, second) for second in range(_NUM_WORDS)] for first in range(_NUM_WORDS)]
-    return np.array(found, np.uint8)
-
-
-def _joined(first, second):
-    if first == second or second == NOTHING:
-        return first
-    if first == NOTHING:
-        return second
-    pair = {first, second}
-    for words, result in (
-        (_ZEROS, ZERO_IF_FINITE),
-        ((OWN, NEAR), NEAR),
-        ((OWN, NEAR, NEAR_IF_FINITE), NEAR_IF_FINITE),
-        ((ZERO, ONE, FINITE), FINITE),
-    ):
-        if pair <= set(words):
-            return result
-    return ANY
-
-
-def _product(first, second):
-    pair = {first, second}
-    if ZERO in pair:
-        return ZERO if pair <= {ZERO, ONE, FINITE} else ZERO_IF_FINITE
-    if ZERO_IF_FINITE in pair:
-        return ZERO_IF_FINITE
-    if pair == {ONE}:
-        return ONE
-    if ONE in pair and pair & {OWN, NEAR, NEAR_IF_FINITE}:
-        return NEAR_IF_FINITE if NEAR_IF_FINITE in pair else NEAR
-    # The product of two numbers may be infinite.
-    return ANY
-
-
-def _sum(first, second):
-    pair = {first, second}
-    if pair <= set(_ZEROS):
-        return max(pair)
-    if pair & set(_ZEROS) and pair & {OWN, NEAR, NEAR_IF_FINITE}:
-        return NEAR_IF_FINITE if pair & {ZERO_IF_FINITE, NEAR_IF_FINITE} else NEAR
-    return ANY
-
-
-def _subtracted(first, second):
-    if first in _ZEROS and second not in _ZEROS:
-        return ANY
-    return _sum(first, second)
-
-
-_JOIN, _PRODUCT, _SUM, _DIFFERENCE = map(_table, (_joined, _product, _sum, _subtracted))
-
-
-def _combine(table, first, second):
-    return table[first, second]
-
-
-def _join(found):
-    """Returns what holds whichever of the answers is true, or None."""
-    found = list(found)
-    if not found or any(each is None for each in found):
-        return None
-    total = np.asarray(found[0], np.uint8)
-    for each in found[1:]:
-        total = _JOIN[total, np.asarray(each, np.uint8)]
-    return total
-
-
-def _choose(flags, found):
-    """Returns what rows hold of two answers, by flags [num_rows, ...] for which."""
-    first, second = (np.asarray(ANY if each is None else each, np.uint8) for each in found)
-    mixed = _JOIN[first, second]
-    return np.where(flags.all(1), first, np.where(~flags.any(1), second, mixed))
-
-
-def _only(words, kept):
-    """Returns words, `ANY` for those that have no entry in `kept`."""
-    table = np.full(_NUM_WORDS, ANY, np.uint8)
-    for word, result in kept.items():
-        table[word] = result
-    return table[words]

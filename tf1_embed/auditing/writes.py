@@ -8,18 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tf1_embed.auditing.contents import (
-    ANY,
-    NEAR,
-    NEAR_IF_FINITE,
-    NOTHING,
-    OWN,
-    ZERO,
-    ZERO_IF_FINITE,
-    Contents,
-)
+from tf1_embed.auditing.contents import Contents
 from tf1_embed.auditing.findings import finding
 from tf1_embed.auditing.ids import NamedRows
+from tf1_embed.auditing.words import ANY, NEAR, NEAR_IF_FINITE, NOTHING, OWN, ZERO, ZEROS
 from tf1_embed.graph import op_kinds
 from tf1_embed.graph.train_ops import writers_of
 from tf1_embed.graph.variables import variable_key
@@ -287,7 +279,7 @@ _JUDGES = {
 def _kind_of_zero(words):
     """Returns the kind of finding about a zero that is added, None if it is no zero."""
     words = words[words != NOTHING]
-    if not np.isin(words, (ZERO, ZERO_IF_FINITE)).all():
+    if not np.isin(words, ZEROS).all():
         return None
     return "special-bits-move" if (words == ZERO).all() else "moves-if-not-finite"
 
