@@ -243,7 +243,9 @@ def test_what_cannot_be_audited_is_refused(graph):
         audit(train_op, {table: "all"})
     with pytest.raises(ValueError, match="rows of variable 'table'"):
         audit(train_op, {table: [0, SIZE]})
-    with pytest.raises(KeyError, match="no variable is named 'tible'; there are: .*table"):
+    with pytest.raises(
+        KeyError, match="'tible', which matches no variable; the trainable ones are: table"
+    ):
         audit(train_op, {"tible": [0, 1]})
     with pytest.raises(ValueError, match="has 12 rows on axis 0"):
         audit(train_op, {table: Rows.range(0, 3, size=5)})
@@ -326,7 +328,9 @@ def test_eleven_partitions_are_told_apart(tmp_path, graph, strategy, first):
 
 
 def test_name_that_matches_no_variable_is_an_error_that_lists_them(metagraph):
-    with pytest.raises(KeyError, match="no variable is named 'items'; there are: .*table"):
+    with pytest.raises(
+        KeyError, match="'items', which matches no variable; the trainable ones are: table"
+    ):
         audit_metagraph(metagraph, {"items": FROZEN})
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import tensorflow.compat.v1 as tf
 
-from tf1_embed.auditing.chosen import choose
 from tf1_embed.auditing.fetches import flatten
 from tf1_embed.auditing.findings import finding
 from tf1_embed.auditing.ids import same_source
@@ -25,7 +24,12 @@ from tf1_embed.auditing.result import AuditResult, NotAudited, report
 from tf1_embed.auditing.writes import TableWrites
 from tf1_embed.graph.flow import Flow
 from tf1_embed.graph.train_ops import check_precision, operations_under
-from tf1_embed.graph.variables import check_variable, full_name, rows_by_partition
+from tf1_embed.graph.variables import (
+    check_variable,
+    full_name,
+    resolve_variables,
+    rows_by_partition,
+)
 
 # A smaller constant does no harm, however small the table is. In bytes.
 _LARGE_CONSTANT = 1 << 20
@@ -58,8 +62,9 @@ def audit(
         operation, tensors, sparse tensors, slices, variables, names, or lists and dicts of them.
       frozen_rows: dict from variable to its rows that should stay: `Rows`, or ids, a `range`, a
         slice, or a bool vector with one flag a row. A variable may be given by its name, or by a
-        pattern of trainable ones such as `*/embeddings`. A partitioned variable, or the tuple of
-        its partitions, takes the rows of the whole table.
+        pattern of trainable ones such as `*/embeddings`, with its axis after a colon, as in
+        `projection:1`. A partitioned variable, or the tuple of its partitions, takes the rows of
+        the whole table.
       strict: bool, whether findings raise an error.
       axis: int, 0 or 1, the axis of the variables that ids count along.
       partition_strategy: "mod" or "div", how ids go to the partitions of a partitioned variable.
@@ -93,19 +98,20 @@ def audit(
       (['optimizer-moves-when-warm'], [])
     """
     tables = []
-    for key, rows in choose(frozen_rows, axis):
-        parts = rows_by_partition(key, rows, partition_strategy)
+    for key, own_axis, rows in resolve_variables(frozen_rows, "frozen_rows"):
+        own_axis = axis if own_axis is None else own_axis
+        parts = rows_by_partition(key, rows, partition_strategy, own_axis)
         for variable, part_rows in parts:
-            check_variable(variable, part_rows, axis)
-        tables.append((key, parts))
-    variables = [variable for _, parts in tables for variable, _ in parts]
+            check_variable(variable, part_rows, own_axis)
+        tables.append((key, own_axis, parts))
+    variables = [variable for *_, parts in tables for variable, _ in parts]
     graph = variables[0].op.graph if variables else tf.get_default_graph()
     elements = flatten(fetches, graph)
     flow = Flow(graph)
     walk = _Walk(graph, flow, flow.run_by(elements), _initializing(graph, variables))
-    for _, parts in tables:
-        walk.look_at(parts, axis, partition_strategy if len(parts) > 1 else None)
-    names = [full_name(key) for key, _ in tables]
+    for _, own_axis, parts in tables:
+        walk.look_at(parts, own_axis, partition_strategy if len(parts) > 1 else None)
+    names = [full_name(key) for key, *_ in tables]
     notes = find_notes(flow, walk.run, [each.op.name for each in variables] + names)
     found = AuditResult(
         sorted(set(walk.found), key=lambda each: (each.table, each.op, each.name, each.what)),

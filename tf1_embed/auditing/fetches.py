@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow.compat.v1 as tf
 
+from tf1_embed.graph.variables import partitions_of
+
 
 def flatten(fetches, graph: tf.Graph) -> list:
     """Returns the operations and tensors that fetches are made of.
@@ -40,8 +42,8 @@ def _parts(fetch):
         ]
     if isinstance(fetch, (list, tuple, set, frozenset)):
         return list(fetch)
-    if hasattr(fetch, "_get_variable_list"):
-        return list(fetch)
+    if hasattr(fetch, "as_tensor"):
+        return partitions_of(fetch)
     if hasattr(fetch, "flat_values") and hasattr(fetch, "nested_row_splits"):
         return [fetch.flat_values, *fetch.nested_row_splits]
     fields = getattr(type(fetch), "__attrs_attrs__", None)

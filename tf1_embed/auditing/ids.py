@@ -48,7 +48,7 @@ class NamedRows(Rules):
     def __init__(self, flow, constants: Knowledge, ids):
         super().__init__()
         self._flow, self._constants, self._ids = flow, constants, ids
-        self._tried = {}
+        self._tried: dict[tuple, Knowledge] = {}
 
     def named(self, value):
         """Returns a bool for each frozen row: whether a tensor of ids can name it."""

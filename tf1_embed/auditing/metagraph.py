@@ -8,7 +8,6 @@ import warnings
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.auditing.audit import audit
-from tf1_embed.auditing.chosen import choose
 from tf1_embed.auditing.result import AuditResult, report
 
 # How deep functions may call each other, and how many operations that may be.
@@ -53,13 +52,12 @@ def audit_metagraph(
         )
     with tf.Graph().as_default():
         _import(path)
-        tables = dict(choose(frozen_rows, axis))
         if fetches is None:
             fetches = tf.get_collection(tf.GraphKeys.TRAIN_OP)
         if not fetches:
-            unasked = audit([], tables, False, axis, partition_strategy)
+            unasked = audit([], frozen_rows, False, axis, partition_strategy)
             fetches = sorted({each.op for each in unasked.left_out})
-        found = audit(fetches, tables, False, axis, partition_strategy)
+        found = audit(fetches, frozen_rows, False, axis, partition_strategy)
     found[:] = [each._replace(line=None) for each in found]
     found.notes = [each._replace(line=None) for each in found.notes]
     if strict and found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+from typing import Iterable
 
 from tf1_embed.auditing.findings import Finding
 
@@ -36,7 +37,14 @@ class AuditResult(list):
       notes: list of `Finding` about what else the step moves, such as moving averages.
     """
 
-    def __init__(self, findings=(), fetches=(), tables=(), not_audited=(), notes=()):
+    def __init__(
+        self,
+        findings: Iterable[Finding] = (),
+        fetches: Iterable[str] = (),
+        tables: Iterable[str] = (),
+        not_audited: Iterable[NotAudited] = (),
+        notes: Iterable[Finding] = (),
+    ):
         super().__init__(findings)
         self.fetches: list[str] = list(fetches)
         self.tables: list[str] = list(tables)

@@ -6,7 +6,11 @@ the rest has, so that the same rules hold for both.
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow.compat.v1 as tf
+
+from tf1_embed import raw_ops
 
 _RESOURCE = tf.resource.as_datatype_enum
 
@@ -34,19 +38,14 @@ class Bodies:
 
     def __init__(self, graph: tf.Graph):
         self._graph = graph
-        self._definitions, self._bodies, self._op_defs = {}, {}, {}
+        self._definitions: dict[str, Any] = {}
+        self._bodies: dict[tuple, Body | None] = {}
+        self._op_defs: dict[str, Any] = {}
 
     def definition(self, name: str):
         """Returns the `FunctionDef` of a name, None if the graph has no such function."""
         if name not in self._definitions:
-            graph = self._graph
-            found = None
-            # The public way is `graph.as_graph_def().library`, which writes the whole graph out,
-            # and fails over 2 GB. This method is there from TF 1.0 to 2.21.
-            while graph is not None and found is None:
-                found = graph._get_function(name)
-                graph = getattr(graph, "outer_graph", None)
-            self._definitions[name] = None if found is None else found.definition
+            self._definitions[name] = raw_ops.function_named(self._graph, name)
         return self._definitions[name]
 
     def hands_back(self, name: str, place: int) -> bool:

@@ -51,7 +51,9 @@ class Flow:
         With those that take from a queue, an iterator, an accumulator or a staging area run all
         that put into it, since some thread or step has to.
         """
-        run, pending, seen_origins = set(), [], set()
+        run: set[Node] = set()
+        pending: list[Node] = []
+        seen_origins: set[tuple] = set()
         by_origin = self._nodes_by_origin()
 
         def add(nodes):

@@ -33,8 +33,8 @@ class Layout:
     def __init__(self, graph: tf.Graph, operations: list):
         self._bodies = Bodies(graph)
         self._num_left = _MAX_NODES_OF_BODIES
-        self._functional = {}
-        self._pending = collections.deque()
+        self._functional: dict[str, list | None] = {}
+        self._pending: collections.deque = collections.deque()
         self.nodes: list[Node] = []
         self.node_of: dict[tf.Operation, Node] = self._add(operations, None, {})
         while self._pending:
