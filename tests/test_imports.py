@@ -209,6 +209,7 @@ def test_private_names_are_found_where_they_are_known_to_be():
     assert set(private_names(tree_of("raw_ops"))) == {
         "_create_slots",
         "_get_control_flow_context",
+        "_get_function",
     }
     tree = ast.parse(
         "a._b; self._c; cls._d; a._d; a.__doc__; getattr(a, '_e', 0); hasattr(a, '_f')"

@@ -284,9 +284,7 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
         """
         operations = train_ops.operations_run_by([train_op])
         for table in self._find_tables():
-            if table.rows.count and not any(
-                train_ops.may_write(operation, table.variable) for operation in operations
-            ):
+            if table.rows.count and not train_ops.writing_operations(operations, table.variable):
                 raise ValueError(
                     f"`train_op` never changes {table.variable.op.name!r}, of which "
                     f"{table.rows.count} rows are to train: the loss does not depend on it, or "

@@ -1,7 +1,8 @@
 """What this library uses of TensorFlow that has no public name, and nothing else does.
 
 In 1.13 these are the operations of `tf.raw_ops`, which does not exist there; in every version, the
-ways to ask whether a graph is in a loop or a branch, and an optimizer for its slots.
+ways to ask whether a graph is in a loop or a branch, for one of its functions, and an optimizer for
+its slots.
 """
 
 from __future__ import annotations
@@ -52,3 +53,15 @@ def create_slots(optimizer: Any, variables: list) -> None:
     The public way is to apply gradients, which makes operations that write the variables, too.
     """
     optimizer._create_slots(variables)
+
+
+def function_named(graph: tf.Graph, name: str):
+    """Returns the `FunctionDef` of a graph's function, or of one around it; None if none has it."""
+    while graph is not None:
+        # The public way, `graph.as_graph_def().library`, writes the whole graph out, and fails over
+        # 2 GB. The method is there from 1.0 to 2.21.
+        found = graph._get_function(name)
+        if found is not None:
+            return found.definition
+        graph = getattr(graph, "outer_graph", None)
+    return None

@@ -166,9 +166,7 @@ class SplitTable:
         """
         operations = train_ops.operations_run_by([train_op])
         trainable = partitions_of(self.trainable)
-        if not any(
-            train_ops.may_write(operation, each) for operation in operations for each in trainable
-        ):
+        if not any(train_ops.writing_operations(operations, each) for each in trainable):
             raise ValueError(
                 f"`train_op` never changes {trainable[0].op.name!r}: the loss does not depend on "
                 f"its rows, or `var_list` leaves them out. Look ids up with "

@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 
 from tf1_embed.graph.base_optimizer import check_no_strategy
 from tf1_embed.graph.row_ops import gather_rows, scatter_rows
-from tf1_embed.graph.train_ops import check_precision, may_write, operations_under
+from tf1_embed.graph.train_ops import check_precision, operations_under, writing_operations
 from tf1_embed.graph.variables import is_ref
 from tf1_embed.rows import Rows
 
@@ -116,13 +116,13 @@ class TableUpdate:
 
         Or if it would divide by a constant that is zero in the table's precision.
         """
-        operations = operations_under(applied).difference(self._loads)
-        if not any(may_write(operation, self.table.scratch) for operation in operations):
+        operations = operations_under(applied)
+        if not writing_operations(operations, self.table.scratch).difference(self._loads):
             raise ValueError(
                 f"{type(optimizer).__name__} cannot be wrapped: it does nothing in graph mode. Use "
                 f"one of tf.train, or of tf.keras.optimizers.legacy"
             )
-        check_precision(operations, self.table.variable)
+        check_precision(operations.difference(self._loads), self.table.variable)
 
     def _rows_of(self, whole):
         if whole.shape == self.table.scratch.shape:

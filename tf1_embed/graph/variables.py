@@ -220,3 +220,13 @@ def _check_axis(variable, axis):
             f"`axis` of variable {variable.op.name!r} of shape {shape} cannot be {axis}. "
             f"TrainableRowsOptimizer takes a dict, `axis={{variable: 1}}`, for those where it is 1"
         )
+
+
+def variable_key(operation: tf.Operation) -> tuple[str, str, str]:
+    """Returns which variable an operation makes: its kind, container and name in the session.
+
+    Operations of one key are one variable: imported copies, a second handle of its shared name.
+    """
+    kind = "variable" if "Handle" in operation.type else "ref variable"
+    container, name = (operation.get_attr(each).decode() for each in ("container", "shared_name"))
+    return kind, container, name or operation.name
