@@ -7,7 +7,7 @@ import warnings
 
 import tensorflow.compat.v1 as tf
 
-from tf1_embed.auditing.audit import audit
+from tf1_embed.auditing.live_graph import audit
 from tf1_embed.auditing.result import AuditResult, report
 
 # How deep functions may call each other, and how many operations that may be.
