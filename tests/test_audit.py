@@ -1,10 +1,5 @@
 """The audit, held against graphs that are run: what it reports moves, what it does not stays."""
 
-import inspect
-import json
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -13,7 +8,7 @@ import tf1_embed
 from support.optimizers import CONTRIB, CUSTOM, KERAS, TRAIN, apply_gradients
 from support.tables import bits, counting_rows, special_rows
 from tf1_embed import Rows, TrainableRowsOptimizer, freeze_rows, project_rows
-from tf1_embed.auditing import KINDS, audit, audit_metagraph, report
+from tf1_embed.auditing import audit
 
 # The corpus: every optimizer, form of gradient and kind of variable, with warm slots and special
 # rows. Gradients do not depend on what the table holds, so that a NaN stays in its row.
@@ -146,8 +141,8 @@ def test_what_moves_is_reported_and_what_stays_is_not(name, kind):
         names, cold, warm = corpus.names(form), corpus.cold[form], corpus.warm[form]
         assert moved(warm, slice(NUM_FROZEN, None)), "a trainable row must move"
         assert moved(warm) == bool(names), (form, names)
-        # Which finding it is, is told by the rows without special bits.
-        names.discard("special-bits-move")
+        # Which finding it is, is told by the rows without special bits. All is finite here.
+        names -= {"special-bits-move", "moves-if-not-finite"}
         assert moved(warm, ORDINARY) == bool(names), (form, names)
         if names == {"optimizer-moves-when-warm"}:
             assert not moved(cold, ORDINARY), form
@@ -434,8 +429,10 @@ def test_step_in_a_branch_is_reported(table_in_branches, control_flow):
     table = table_in_branches
     train_op = in_branch(lambda: sgd(table, tf.constant([1, 2])))
     [finding] = audit(train_op, {table: FROZEN})
-    expected = {"v1": "gradient-of-frozen-rows", "v2": "writes-in-a-body"}
-    assert finding.name == expected[control_flow]
+    assert finding.name == "gradient-of-frozen-rows"
+    # What is in a body is told by what runs it.
+    assert tf.get_default_graph().get_operation_by_name(finding.op).type == finding.op_type
+    assert ("in its body: Resource" in finding.what) == (control_flow == "v2")
 
 
 def test_branch_that_reads_a_table_is_clean(table_in_branches):
@@ -443,10 +440,9 @@ def test_branch_that_reads_a_table_is_clean(table_in_branches):
     assert audit(in_branch(lambda: looked_up(table, [1, 2])), {table: FROZEN}) == []
 
 
-def test_wrapped_step_in_a_branch_is_clean_where_it_can_be_seen(table_in_branches, control_flow):
+def test_wrapped_step_in_a_branch_is_clean(table_in_branches):
     table, ids = table_in_branches, tf.placeholder(tf.int32, [None])
-    found = audit(in_branch(lambda: sgd(table, ids, ~FROZEN)), {table: FROZEN})
-    assert [each.name for each in found] == {"v1": [], "v2": ["writes-in-a-body"]}[control_flow]
+    assert audit(in_branch(lambda: sgd(table, ids, ~FROZEN)), {table: FROZEN}) == []
 
 
 # Partitions and pieces.
@@ -604,117 +600,3 @@ def test_update_that_synchronous_replicas_leave_to_another_thread_is_seen(
     train_op = optimizer.apply_gradients(pairs, global_step=step)
     names = [each.name for each in audit(train_op, {table: FROZEN})]
     assert names == ["gradient-of-frozen-rows"] * (found and not wrap)
-
-
-# Findings, errors.
-
-
-def trap():
-    table = tf.get_variable("table", initializer=VALUES)
-    pairs = tf.train.AdamOptimizer().compute_gradients(looked_up(table, [1, NUM_ROWS - 1]))
-    train_op = tf.train.AdamOptimizer().apply_gradients(dropped(pairs, table))
-    return table, train_op
-
-
-def test_finding_tells_the_line_and_all_that_helps(graph):
-    table, train_op = trap()
-    [finding] = audit([train_op], {table: FROZEN})
-    source, first_line = inspect.getsourcelines(trap)
-    number = first_line + next(i for i, line in enumerate(source) if "train_op =" in line)
-    assert os.path.samefile(finding.line.rpartition(":")[0], __file__)
-    assert finding.line.endswith(f":{number}")
-    assert (finding.table, finding.name) == ("table", "optimizer-moves-when-warm")
-    assert graph.get_operation_by_name(finding.op).type == finding.op_type
-    for part in finding:
-        assert part in str(finding)
-    assert json.loads(json.dumps(finding._asdict()))["remedy"] == finding.remedy
-    assert report([finding]).startswith("1 finding")
-    assert str(finding) in report([finding])
-    assert report([]).startswith("clean")
-
-
-def test_strict_raises_what_it_finds_and_nothing_else(graph):
-    table, train_op = trap()
-    with pytest.raises(ValueError, match="1 finding.*\n.*optimizer-moves-when-warm"):
-        audit(train_op, {table: FROZEN}, strict=True)
-    assert audit(table, {table: FROZEN}, strict=True) == []
-
-
-def test_findings_of_several_tables_and_fetches_come_in_order(graph):
-    fetches, frozen = {}, {}
-    for name in ("second", "first"):
-        with tf.variable_scope(name):
-            table, fetches[name] = trap()
-        frozen[table] = FROZEN
-    assert [each.table for each in audit(fetches, frozen)] == ["first/table", "second/table"]
-    assert [each.table for each in audit(fetches["first"], frozen)] == ["first/table"]
-
-
-def test_what_cannot_be_audited_is_refused(graph):
-    table, train_op = trap()
-    with pytest.raises(TypeError, match="expected a variable"):
-        audit(train_op, {table + 0: FROZEN})
-    with pytest.raises(TypeError, match="`rows of variable 'table'` must be Rows"):
-        audit(train_op, {table: "first"})
-    with pytest.raises(ValueError, match="has 22 rows on axis 0"):
-        audit(train_op, {table: Rows.range(0, 3, size=5)})
-    with pytest.raises(TypeError, match="`fetches` must be operations"):
-        audit("train", {table: FROZEN})
-
-
-# Saved graphs.
-
-
-@pytest.fixture
-def metagraph(tmp_path, variables):
-    """The path of a saved graph of the trap."""
-    _, train_op = trap()
-    tf.add_to_collection(tf.GraphKeys.TRAIN_OP, train_op)
-    path = str(tmp_path / "model.meta")
-    tf.train.Saver()
-    tf.train.export_meta_graph(path)
-    return path
-
-
-@pytest.mark.parametrize("rows", [FROZEN, range(NUM_FROZEN), FROZEN.ids()])
-def test_saved_graph_is_audited(metagraph, rows):
-    [finding] = audit_metagraph(metagraph, {"tab*": rows})
-    assert (finding.name, finding.line) == ("optimizer-moves-when-warm", None)
-    with pytest.raises(ValueError, match="1 finding"):
-        audit_metagraph(metagraph, {"table": rows}, strict=True)
-
-
-def test_fetches_of_a_saved_graph(metagraph):
-    assert audit_metagraph(metagraph, {"table": FROZEN}, fetches=["table"]) == []
-    [finding] = audit_metagraph(metagraph, {"table": FROZEN}, fetches=["Adam"])
-    assert finding.name == "optimizer-moves-when-warm"
-    with pytest.raises(KeyError, match="no_such_op"):
-        audit_metagraph(metagraph, {"table": FROZEN}, fetches=["no_such_op"])
-
-
-def test_saved_graph_without_a_training_operation_is_audited_whole(tmp_path, variables):
-    trap()
-    tf.train.Saver()
-    path = str(tmp_path / "model.meta")
-    tf.train.export_meta_graph(path)
-    [finding] = audit_metagraph(path, {"table": FROZEN})
-    assert finding.name == "optimizer-moves-when-warm"
-
-
-def test_wrapped_optimizer_is_clean_in_a_saved_graph(tmp_path, variables):
-    table = partitioned_table()
-    step_of_partitions(table, "div", ~FROZEN)
-    path = str(tmp_path / "model.meta")
-    tf.train.export_meta_graph(path)
-    assert audit_metagraph(path, {"table": range(NUM_FROZEN)}, partition_strategy="div") == []
-
-
-def test_name_that_matches_no_variable_is_an_error_that_lists_them(metagraph):
-    with pytest.raises(KeyError, match="no variable is named 'items'; there are: .*table"):
-        audit_metagraph(metagraph, {"items": FROZEN})
-
-
-def test_every_finding_is_documented():
-    page = Path(__file__).parent.parent / "docs" / "audit.md"
-    text = page.read_text(encoding="utf-8")
-    assert [name for name in KINDS if f"`{name}`" not in text] == []

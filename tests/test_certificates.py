@@ -117,15 +117,19 @@ def changed(**fields):
         (lambda content: [], "it has no `format`"),
         (lambda content: {}, "it has no `format`"),
         (lambda content: dict(content, format=2), "it has format 2, and this version reads 1"),
+        (lambda content: dict(content, format=True), "`format` must be an int, got True"),
         (lambda content: {"format": 1}, "it has no `tables`"),
-        (lambda content: dict(content, tables=[]), "it has no `tables`"),
-        (lambda content: dict(content, tables={"x": 3}), "of table 'x' must be 64 hexadecimal"),
+        (lambda content: dict(content, tables=[]), "`tables` must be a dict of tables, got"),
+        (lambda content: dict(content, tables={"x": 3}), "it has no `sha256` of table 'x'"),
         (changed(sha256=DIGEST.upper()), "`sha256` of table 'a/table' must be 64 hexadecimal"),
         (changed(sha256=None), "`sha256`"),
         (changed(dtype=32), "`dtype`"),
-        (changed(axis=2), "`axis` of table 'a/table' must be an axis of it, got 2"),
-        (changed(axis=1), "table 'a/table' is 'a/table:1' by what it says"),
-        (changed(table=""), "`table`"),
+        (
+            changed(axis=2, table="a/table"),
+            "`axis` of table 'a/table' must be an axis of it, got 2",
+        ),
+        (changed(axis=1, table="a/table"), "table 'a/table' is 'a/table:1' by what it says"),
+        (changed(axis=1, table=""), "`table`"),
         (changed(row_shape=2), "`row_shape`"),
         (changed(row_shape=[-2]), "`row_shape`"),
         (changed(base=7), "`base`"),
@@ -160,7 +164,8 @@ def test_a_truncated_file_is_an_error_that_says_so(tmp_path, length):
         read_certificates(path)
 
 
-def test_a_file_that_is_no_text_is_an_error_that_says_so(tmp_path):
-    (tmp_path / "model.rows.json").write_bytes(b"\xff\xfe\x00")
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"[" * 200000], ids=["no text", "deep"])
+def test_a_file_that_is_no_json_is_an_error_that_says_so(tmp_path, content):
+    (tmp_path / "model.rows.json").write_bytes(content)
     with pytest.raises(ValueError, match="it is not JSON"):
         read_certificates(tmp_path / "model")

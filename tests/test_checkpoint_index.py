@@ -6,8 +6,8 @@ import tensorflow.compat.v1 as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.pieces import save_slices
 from support.tables import counting_rows, load_checkpoint, save_checkpoint
-from tf1_embed import raw_ops
 from tf1_embed.checkpoint.files.crc32c import crc32c, mask
 from tf1_embed.checkpoint.files.index import Entry, read_index, slice_key, write_index
 from tf1_embed.checkpoint.files.sstable import (
@@ -19,19 +19,6 @@ from tf1_embed.checkpoint.files.sstable import (
 )
 
 WHOLE = (0, None)
-
-
-def save_slices(prefix, values, slices):
-    """Writes arrays by TensorFlow's own op; `slices` are the texts that say which part each is."""
-    with tf.Graph().as_default(), tf.Session() as session:
-        names = sorted(values)
-        tensors = [tf.constant(values[name]) for name in names]
-        texts = [slices.get(name, "") for name in names]
-        session.run(
-            raw_ops.SaveV2(
-                prefix=str(prefix), tensor_names=names, shape_and_slices=texts, tensors=tensors
-            )
-        )
 
 
 # What TensorFlow writes: one checkpoint for each way in which tensors are stored.

@@ -8,8 +8,8 @@ import tensorflow.compat.v1 as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.pieces import save_pieces
 from support.tables import DTYPES, counting_rows, flip_byte, save_checkpoint, special_rows, truncate
-from tf1_embed import raw_ops
 from tf1_embed.checkpoint.files import reader as module
 from tf1_embed.checkpoint.files.catalog import OBJECT_SUFFIX
 from tf1_embed.checkpoint.files.crc32c import crc32c, mask
@@ -47,24 +47,6 @@ def checkpoints(tmp_path_factory):
         [TABLE[:400, :2], TABLE[:400, 2:], TABLE[400:]],
     )
     return prefixes
-
-
-def save_pieces(prefix, slices, pieces, name="e"):
-    """Writes a data file for each piece of a tensor, as parameter servers do."""
-    with tf.Graph().as_default(), tf.Session() as session:
-        parts = [f"{prefix}_temp/part-{number}" for number in range(len(slices))]
-        for part, text, piece in zip(parts, slices, pieces):
-            session.run(
-                raw_ops.SaveV2(
-                    prefix=part,
-                    tensor_names=[name],
-                    shape_and_slices=[text],
-                    tensors=[tf.constant(piece)],
-                )
-            )
-        session.run(
-            raw_ops.MergeV2Checkpoints(checkpoint_prefixes=parts, destination_prefix=prefix)
-        )
 
 
 WAYS = ["whole", "one partition", "three partitions", "columns", "tiles"]

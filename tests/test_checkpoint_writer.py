@@ -455,8 +455,8 @@ def test_file_system_without_locks_is_written_to(tmp_path, monkeypatch):
 
 def test_rewritten_checkpoint_has_what_changed_and_the_rest(source, tmp_path):
     changes = {
-        "e": Change(tf.float32, [12, 3], lambda: [TABLE, TABLE[:2]], None, (10, 3)),
-        "new": Change(tf.int32, [], lambda: [np.int32([5])]),
+        "e": Change(tf.float32, (12, 3), lambda: [TABLE, TABLE[:2]], None, (10, 3)),
+        "new": Change(tf.int32, (), lambda: [np.int32([5])]),
     }
     with CheckpointReader(source) as reader:
         written = rewrite(reader, changes, tmp_path / "m")

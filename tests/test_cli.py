@@ -343,12 +343,13 @@ def test_damaged_export_leaves_no_file(workdir, capsys):
     assert not Path("words.npy").exists()
 
 
-def save_graph(path, optimizer):
+def save_graph(path, optimizer, beside=lambda table: None):
     with tf.Graph().as_default():
         table = tf.get_variable("embedding", [10, 2], use_resource=False)
         ids = tf.placeholder(tf.int32, [None])
         loss = tf.reduce_sum(tf.nn.embedding_lookup(table, ids))
         tf.add_to_collection(tf.GraphKeys.TRAIN_OP, optimizer(table).minimize(loss))
+        beside(table)
         tf.train.export_meta_graph(path)
 
 
@@ -357,7 +358,7 @@ def test_audit_finds_what_moves_and_nothing_else(workdir, capsys):
     assert run("audit adam.meta --table embedding --frozen 0:8") == 1
     assert "TrainableRowsOptimizer" in capsys.readouterr().out
     assert run("audit adam.meta --table embedding --frozen 0:8 --json") == 1
-    assert json.loads(capsys.readouterr().out)[0]["table"] == "embedding"
+    assert json.loads(capsys.readouterr().out)["findings"][0]["table"] == "embedding"
     rows = tf1_embed.Rows.range(8, 10, size=10)
     save_graph(
         "wrapped.meta",
@@ -365,6 +366,21 @@ def test_audit_finds_what_moves_and_nothing_else(workdir, capsys):
     )
     assert run("audit wrapped.meta --table embedding --frozen 0:8") == 0
     assert "clean" in capsys.readouterr().out
+    save_graph(
+        "projected.meta",
+        lambda table: tf1_embed.TrainableRowsOptimizer(tf.train.AdamOptimizer(0.1), {table: rows}),
+        lambda table: tf.assign(table, tf.nn.l2_normalize(table, 1), name="project_all"),
+    )
+    assert run("audit projected.meta --table embedding --frozen 0:8") == 1
+    said = capsys.readouterr().out
+    assert "clean: " in said and "'project_all' writes 'embedding'" in said
+    assert run("audit projected.meta --table embedding --frozen 0:8 --json") == 1
+    left_out = json.loads(capsys.readouterr().out)["not_audited"]
+    assert "project_all" in {each["op"] for each in left_out if each["why"] == "not fetched"}
+    # Who says what a step runs has been asked.
+    fetched = "audit projected.meta --table embedding --frozen 0:8 --fetch TrainableRows/group_deps"
+    assert run(fetched) == 0
+    assert "project_all" in capsys.readouterr().out
     assert run("audit wrapped.meta --table embedding --frozen 0-8") == 2
     assert "rows must be ids and ranges" in capsys.readouterr().err
 

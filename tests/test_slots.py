@@ -5,15 +5,8 @@ import tensorflow.compat.v1 as tf
 from support.optimizers import TRAIN, AdamWeightDecay
 from support.tables import counting_rows, save_checkpoint
 from tf1_embed.checkpoint.files.reader import CheckpointReader
-from tf1_embed.checkpoint.slots import (
-    SAME_AS_TABLE,
-    Slot,
-    check_slot_values,
-    find_slots,
-    find_tables,
-    initial_value,
-    rename_slot,
-)
+from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, check_slot_values, initial_value
+from tf1_embed.checkpoint.slots import Slot, find_slots, find_tables, rename_slot
 
 
 def slots_of(tmp_path, shapes):

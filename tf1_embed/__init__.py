@@ -13,6 +13,7 @@
     matmul                        logits over all rows
 
     TrainableRowsOptimizer        any optimizer on chosen rows of ordinary variables
+    grown_rows                    the rows that a growth appended, to hand to it
     freeze_rows                   gradients without those of frozen rows
     project_rows                  a projection of chosen rows
 

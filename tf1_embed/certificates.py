@@ -9,15 +9,19 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import NamedTuple, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Sequence
 
+from tf1_embed.json_file import Fields, Kind, are_ints, is_int
 from tf1_embed.new_file import new_file
 from tf1_embed.rows import Rows
 from tf1_embed.version import __version__
 
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike
+
 SUFFIX = ".rows.json"
 
-_FORMAT = 1
+_KIND = Kind("certificate", "Make it again", format=1)
 
 
 class Certificate(NamedTuple):
@@ -47,7 +51,7 @@ class Certificate(NamedTuple):
         return f"{self.table}:{self.axis}" if self.axis else self.table
 
 
-def certificate_path(prefix: str | os.PathLike) -> str:
+def certificate_path(prefix: PathLike) -> str:
     """Returns the path of the certificate beside a checkpoint; a certificate's own path as it is.
 
     Example:
@@ -58,7 +62,7 @@ def certificate_path(prefix: str | os.PathLike) -> str:
     return prefix if prefix.endswith(SUFFIX) else prefix + SUFFIX
 
 
-def write_certificates(prefix: str | os.PathLike, certificates: Sequence[Certificate]) -> str:
+def write_certificates(prefix: PathLike, certificates: Sequence[Certificate]) -> str:
     """Writes certificates beside a checkpoint, whole or not at all; an older file is replaced.
 
     Args:
@@ -90,7 +94,7 @@ def encode_certificates(certificates: Sequence[Certificate]) -> bytes:
     if len(set(names)) < len(names):
         raise ValueError(f"`certificates` must be one a table, got {names}")
     content = {
-        "format": _FORMAT,
+        "format": _KIND.format,
         "tables": {each.key: _as_json(each) for each in certificates},
         "versions": {"tf1_embed": __version__},
     }
@@ -104,7 +108,7 @@ def encode_certificates(certificates: Sequence[Certificate]) -> bytes:
     return text.encode("utf-8") + b"\n"
 
 
-def read_certificates(prefix: str | os.PathLike) -> dict[str, Certificate]:
+def read_certificates(prefix: PathLike) -> dict[str, Certificate]:
     """Reads the certificates beside a checkpoint.
 
     Args:
@@ -120,11 +124,17 @@ def read_certificates(prefix: str | os.PathLike) -> dict[str, Certificate]:
         where.
     """
     path = certificate_path(prefix)
-    tables = _load(path)["tables"]
-    return {key: _from_json(path, key, entry) for key, entry in tables.items()}
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"there is no certificate {path!r}")
+    content = _KIND.read(path)
+    tables = content.take("tables", "a dict of tables", lambda x: isinstance(x, dict) and x)
+    return {
+        key: _from_json(key, content.of(entry, f" of table {key!r}"))
+        for key, entry in tables.items()
+    }
 
 
-def grown_rows(prefix: str | os.PathLike) -> dict[str, Rows]:
+def grown_rows(prefix: PathLike) -> dict[str, Rows]:
     """Returns the rows that a growth appended, to hand to `tf1_embed.TrainableRowsOptimizer`.
 
     They are those that the certificate beside a grown checkpoint does not freeze, so that no count
@@ -157,27 +167,6 @@ def grown_rows(prefix: str | os.PathLike) -> dict[str, Rows]:
     return {key: ~each.rows for key, each in read_certificates(prefix).items()}
 
 
-def _load(path):
-    """Returns the content of a file of certificates, its form checked."""
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"there is no certificate {path!r}")
-    with open(path, encoding="utf-8") as file:
-        try:
-            content = json.load(file)
-        except ValueError as error:
-            raise _invalid(path, f"it is not JSON, or truncated: {error}") from error
-    if not isinstance(content, dict) or "format" not in content:
-        raise _invalid(path, "it has no `format`")
-    if content["format"] != _FORMAT:
-        raise _invalid(
-            path, f"it has format {content['format']!r:.40}, and this version reads {_FORMAT}"
-        )
-    tables = content.get("tables")
-    if not isinstance(tables, dict) or not tables:
-        raise _invalid(path, "it has no `tables`")
-    return content
-
-
 def _as_json(certificate):
     content = {
         "base": certificate.base,
@@ -192,47 +181,18 @@ def _as_json(certificate):
     return content
 
 
-def _from_json(path, key, entry):
-    def take(field, expected, is_valid, default=None):
-        value = entry.get(field, default) if isinstance(entry, dict) else None
-        if not is_valid(value):
-            raise _invalid(
-                path, f"`{field}` of table {key!r} must be {expected}, got {value!r:.100}"
-            )
-        return value
-
-    digest = take("sha256", "64 hexadecimal digits", _is_digest)
-    dtype = take("dtype", "the name of a dtype", lambda x: isinstance(x, str) and x)
-    row_shape = take("row_shape", "a list of ints", lambda x: isinstance(x, list) and _are_ints(x))
-    base = take("base", "a prefix or null", lambda x: x is None or isinstance(x, str))
-    size = take("size", "an int", lambda x: _are_ints([x]))
-    runs = take("rows", "a list of [start, stop] pairs of ints", _are_pairs)
-    axis = take("axis", "an axis of it", lambda x: _are_ints([x]) and x <= len(row_shape), 0)
-    table = take("table", "a name", lambda x: isinstance(x, str) and x, key)
-    try:
-        rows = Rows.of_runs(runs, size)
-    except (OverflowError, TypeError, ValueError) as error:
-        raise _invalid(path, f"`rows` of table {key!r}: {error}") from error
+def _from_json(key: str, fields: Fields) -> Certificate:
+    digest = fields.take_digest("sha256")
+    dtype = fields.take("dtype", "the name of a dtype", lambda x: isinstance(x, str) and x)
+    row_shape = fields.take("row_shape", "a list of ints", are_ints)
+    base = fields.take("base", "a prefix or null", lambda x: x is None or isinstance(x, str))
+    table, axis = key, 0
+    # Only where ids count along another axis.
+    if "axis" in fields.entries:
+        table = fields.take("table", "a name", lambda x: isinstance(x, str) and x)
+        axis = fields.take("axis", "an axis of it", lambda x: is_int(x) and x <= len(row_shape))
+    rows = fields.take_rows()
     certificate = Certificate(table, rows, dtype, tuple(row_shape), digest, base, axis)
     if certificate.key != key:
-        raise _invalid(path, f"table {key!r} is {certificate.key!r} by what it says")
+        raise fields.invalid(f"table {key!r} is {certificate.key!r} by what it says")
     return certificate
-
-
-def _is_digest(value):
-    return isinstance(value, str) and re.match(r"[0-9a-f]{64}\Z", value)
-
-
-def _are_ints(values):
-    # In Python a bool is an int, too.
-    return all(type(each) is int and 0 <= each < 2**62 for each in values)
-
-
-def _are_pairs(value):
-    return isinstance(value, list) and all(
-        isinstance(each, list) and len(each) == 2 and _are_ints(each) for each in value
-    )
-
-
-def _invalid(path, what):
-    return ValueError(f"{path!r} cannot be read as a certificate: {what}. Make it again")

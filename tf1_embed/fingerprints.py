@@ -7,7 +7,7 @@ long as this digest is the same.
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Iterable, Iterator
+from typing import Any, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -78,24 +78,25 @@ def beside(
 class Digest:
     """A fingerprint in the making, fed with rows in the order of their ids."""
 
-    def __init__(self, dtype, shape):
+    def __init__(self, dtype: Any, shape: Sequence[int]) -> None:
         """Takes the dtype of the rows and the shape of them all, [count, ...]."""
         dtype = np.dtype(dtype)
         self._swap = dtype.newbyteorder("<") if dtype.str.startswith(">") else None
         line = f"tf1_embed rows v1 {name_of(dtype)} {'x'.join(str(each) for each in shape)}\n"
         self._sha256 = hashlib.sha256(line.encode("ascii"))
 
-    def update(self, rows):
+    def update(self, rows: np.ndarray) -> None:
         """Adds the rows that come next."""
-        self._sha256.update(as_bytes(rows if self._swap is None else rows.astype(self._swap)))
+        rows = rows if self._swap is None else rows.astype(self._swap)
+        self._sha256.update(as_bytes(rows).data)
 
-    def hexdigest(self):
+    def hexdigest(self) -> str:
         """Returns the fingerprint as a string of 64 hexadecimal digits."""
         return self._sha256.hexdigest()
 
 
 def check_rows(
-    argument: str, shape: tuple[int, ...], dtype: np.dtype, rows: Rows | None, axis: int = 0
+    argument: str, shape: Sequence[int], dtype: np.dtype, rows: Rows | None, axis: int = 0
 ) -> None:
     """Raises a TypeError or ValueError if there are no such rows to take a fingerprint of."""
     if dtype is None or dtype.hasobject or dtype.kind in "US":
@@ -120,7 +121,7 @@ def check_rows(
         )
 
 
-def as_bytes(rows):
+def as_bytes(rows: np.ndarray) -> np.ndarray:
     """Returns the bytes of an array as it lies in memory, uint8 of shape [num_bytes]."""
     # Not its buffer: bfloat16 has none.
     return np.ascontiguousarray(rows).reshape(-1).view(np.uint8)

@@ -139,15 +139,14 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
             raise ValueError(f'`slots` must be "rows" or "full", got {slots!r}')
         if others not in (None, "trainable", "frozen"):
             raise ValueError(f'`others` must be "trainable" or "frozen", got {others!r}')
+        self._base: Any = optimizer
+        self._tables: WrappedTables = WrappedTables()
+        self._others: str | None = others
         if isinstance(optimizer, TrainableRowsOptimizer):
             # One step for all tables: the one within would take scratch variables for others.
             self._base = optimizer._base
             self._tables = WrappedTables(optimizer._tables)
-            others = others or optimizer._others
-        else:
-            self._base = optimizer
-            self._tables = WrappedTables()
-        self._others = others
+            self._others = others or optimizer._others
         self._tables.add(Wrap(dict(trainable_rows), axis, partition_strategy, slots == "full"))
         self._full_slots = FullSlots(self._base)
         # The gradients that compute_gradients has filtered, by identity: with each, what the base
@@ -155,7 +154,7 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
         self._filtered: dict[int, tuple[Gradient, Gradient]] = {}
 
     def compute_gradients(
-        self, loss: tf.Tensor, var_list: Iterable[Any] | None = None, **kwargs
+        self, loss: tf.Tensor, var_list: Iterable[Any] | None = None, **kwargs: Any
     ) -> GradsAndVars:
         """Computes the gradients of `loss`, without those of frozen rows.
 
@@ -177,7 +176,7 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
         return pairs
 
     def gradients(
-        self, loss: tf.Tensor, variables: Iterable[Any], **kwargs
+        self, loss: tf.Tensor, variables: Iterable[Any], **kwargs: Any
     ) -> list[Gradient | None]:
         """Returns the gradients of `loss` alone, as a list, in the place of `tf.gradients`.
 
@@ -285,9 +284,7 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
         """
         operations = train_ops.operations_run_by([train_op])
         for table in self._find_tables():
-            if table.rows.count and not any(
-                train_ops.may_write(operation, table.variable) for operation in operations
-            ):
+            if table.rows.count and not train_ops.writing_operations(operations, table.variable):
                 raise ValueError(
                     f"`train_op` never changes {table.variable.op.name!r}, of which "
                     f"{table.rows.count} rows are to train: the loss does not depend on it, or "

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Iterator, Sequence, Union
 
 import numpy as np
 
+from tf1_embed.partitions import Partitions
+
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
@@ -219,14 +221,8 @@ class Rows:
           >>> Rows.range(3, 5, size=5).of_partitions([3, 2], "mod")
           [Rows.range(2, 3, size=3), Rows.range(1, 2, size=2)]
         """
-        ids, count = self.ids(), len(sizes)
-        if strategy == "mod":
-            return [Rows.of(ids[ids % count == i] // count, size) for i, size in enumerate(sizes)]
-        starts = np.cumsum(sizes) - sizes
-        return [
-            Rows.of(ids[(ids >= start) & (ids < start + size)] - start, int(size))
-            for start, size in zip(starts, sizes)
-        ]
+        part, row = Partitions(tuple(sizes), strategy).locate(self.ids())
+        return [Rows.of(row[part == number], size) for number, size in enumerate(sizes)]
 
     def ids(self) -> np.ndarray:
         """Returns the row ids in ascending order, an int64 array of shape [count]."""

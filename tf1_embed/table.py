@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -11,6 +11,7 @@ from tf1_embed import raw_ops
 from tf1_embed.graph import train_ops
 from tf1_embed.graph.graph_mode import check_graph_mode
 from tf1_embed.graph.variables import full_name, is_ref, partitions_of
+from tf1_embed.partitions import Partitions
 from tf1_embed.rows import Rows
 
 if TYPE_CHECKING:
@@ -165,9 +166,7 @@ class SplitTable:
         """
         operations = train_ops.operations_run_by([train_op])
         trainable = partitions_of(self.trainable)
-        if not any(
-            train_ops.may_write(operation, each) for operation in operations for each in trainable
-        ):
+        if not any(train_ops.writing_operations(operations, each) for each in trainable):
             raise ValueError(
                 f"`train_op` never changes {trainable[0].op.name!r}: the loss does not depend on "
                 f"its rows, or `var_list` leaves them out. Look ids up with "
@@ -178,7 +177,7 @@ class SplitTable:
     # Type checkers would take it for a sign that every attribute is there, misspelt ones too.
     if not TYPE_CHECKING:
 
-        def __getattr__(self, attribute):
+        def __getattr__(self, attribute: str) -> Any:
             # Only what is not there comes here. An optimizer that is given a table asks for `op`.
             if attribute == "op":
                 raise AttributeError(
@@ -188,7 +187,7 @@ class SplitTable:
             kind = type(self).__name__
             raise AttributeError(f"{kind!r} object has no attribute {attribute!r}")
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> NoReturn:
         raise _no_tensor(self)
 
     def _as_graph_element(self):
@@ -276,11 +275,10 @@ def _is_in_order(table):
 
 def _place(table, variable, positions):
     """Returns where in the concatenation of a variable's partitions each position has its row."""
-    sizes = [each.shape.as_list()[0] for each in partitions_of(variable)]
-    if table.partition_strategy != "mod" or len(sizes) == 1:
-        return positions
-    starts = tf.constant(np.cumsum(sizes) - sizes, positions.dtype)
-    return tf.gather(starts, positions % len(sizes)) + positions // len(sizes)
+    sizes = tuple(each.shape.as_list()[0] for each in partitions_of(variable))
+    return Partitions(sizes, table.partition_strategy).places(
+        positions, lambda starts, part: tf.gather(tf.constant(starts, positions.dtype), part)
+    )
 
 
 def _no_tensor(table):

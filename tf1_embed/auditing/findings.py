@@ -43,6 +43,12 @@ KINDS = {
         "NaNs quiet, and some -0.0 becomes 0.0",
         "leave frozen rows out by id instead of masking them: " + _WRAP,
     ),
+    "moves-if-not-finite": (
+        "frozen rows are computed anew with a zero that is multiplied or divided: they become NaN "
+        "where the gradient, a rate or a norm is not finite, or a slot is zero; else values stay, "
+        "but for denormals, NaNs and some -0.0",
+        "leave frozen rows out by id instead of masking them: " + _WRAP,
+    ),
     "projection": (
         "a projection or `constraint` of the whole table is stored in frozen rows as well",
         _PROJECT,
@@ -58,9 +64,18 @@ KINDS = {
         "such as another worker or a checkpoint, sees moved rows",
         _WRAP,
     ),
-    "writes-in-a-body": (
-        "a branch, loop or function writes the table; which rows, cannot be seen from outside",
-        "train outside of it, or build the graph with tf.disable_control_flow_v2()",
+    "changed-in-place": (
+        "an in-place operation is given what was read of the table, which may be its own memory",
+        "give it a copy, such as x + 0, or write the trainable rows with tf.scatter_update",
+    ),
+    "destroyed": (
+        "the variable is destroyed: its rows are gone, or those of one that is made anew",
+        "leave the variable alone while it is in use",
+    ),
+    "not-understood": (
+        "the operation is given the table, or what may be the table, and the audit does not know "
+        "what it does; or its function cannot be read",
+        "look at what it does, and prove the rows at run time: tf1_embed.FrozenRowsHook",
     ),
     "partition-strategy-disagrees": (
         "a lookup sends ids to other rows of the partitions than `partition_strategy` does: the "
@@ -106,10 +121,25 @@ class Finding(collections.namedtuple("Finding", "name table op op_type line what
         )
 
 
-def finding(name, table, operation):
-    """Returns a `Finding` of a kind about an operation."""
-    what, remedy = KINDS[name]
-    return Finding(name, table, operation.name, operation.type, _line_of(operation), what, remedy)
+NOTES = {
+    "moving-average-drifts": (
+        "the step moves moving averages, which follow the model also where its table is frozen: "
+        "an average of the table's rows, or the statistics of a batch normalisation",
+        "run the update operations only while all rows train, or build with training=False",
+    ),
+}
+
+
+def finding(name, table, node):
+    """Returns a `Finding` of a kind, or a note, about a node of a `Flow`.
+
+    What is in a body has the name and the line of the operation that runs the body.
+    """
+    what, remedy = {**KINDS, **NOTES}[name]
+    outer = node.outermost.op
+    if node.caller is not None:
+        what = f"{what} (in its body: {node.type} {node.op.name!r})"
+    return Finding(name, table, outer.name, outer.type, _line_of(outer), what, remedy)
 
 
 def _line_of(operation):

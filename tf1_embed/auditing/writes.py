@@ -1,283 +1,288 @@
-"""The operations that write a table, and what each does to its frozen rows."""
+"""What each operation that can reach a table does to its frozen rows.
 
-import tensorflow.compat.v1 as tf
+The three questions of an audit meet here: which operations reach the table (`graph.train_ops`),
+which rows they name (`ids`), and what they put there (`contents`).
+"""
 
-from tf1_embed.auditing.evaluate import evaluate
+from __future__ import annotations
+
+import numpy as np
+
+from tf1_embed.auditing.contents import Contents
 from tf1_embed.auditing.findings import finding
-from tf1_embed.auditing.frozen_part import NEAR, OWN, ZERO
-from tf1_embed.graph.train_ops import operations_under
+from tf1_embed.auditing.ids import NamedRows
+from tf1_embed.auditing.words import ANY, NEAR, NEAR_IF_FINITE, NOTHING, OWN, ZERO, ZEROS
+from tf1_embed.graph import op_kinds
+from tf1_embed.graph.train_ops import writers_of
+from tf1_embed.graph.variables import variable_key
 
-_WRITING = ("Assign", "Apply", "Scatter")
-_BODIES = ("If", "Case", "While", "Call")
 _REGULARISERS = ("Abs", "L2Loss", "Square")
 
-# What a zero gradient does under optimizers of which it does not move rows by their slots. By the
-# names of their operations, without Resource, Sparse and Apply; all others have momentum.
-_STAYS_UNDER_ZERO = {
-    "Adadelta",
-    "Adagrad",
-    "AdagradV2",
-    "AddSign",
-    "GradientDescent",
-    "PowerSign",
-}
-_STAYS_WITHOUT_MOMENTUM = {"CenteredRMSProp", "RMSProp"}
-_STAYS_WITHOUT_L1_L2 = {"ProximalAdagrad", "ProximalGradientDescent"}
-_ERASES = {"AdagradDA", "Ftrl", "FtrlV2"}
+# What is no finding.
+_OWN = "own"  # Frozen rows get what they hold.
 
 
-def writing_operations(operations, variable):
-    """Returns those operations that write a variable, or have a body they hand it to, by name."""
-    return sorted(
-        (
-            each
-            for each in operations
-            if _has_verb(each.type, _WRITING) or _has_verb(each.type, _BODIES)
-            if any(_target(tensor) is variable.op for tensor in each.inputs)
-        ),
-        key=lambda each: each.name,
-    )
-
-
-def find_writes(operations, part):
-    """Returns the findings about operations that can write frozen rows of a table.
+class TableWrites:
+    """The operations of a graph that can write a table, and what they do to its frozen rows.
 
     Args:
-      operations: set of `tf.Operation`, those that run.
-      part: `FrozenPart` of the table.
-
-    Returns:
-      list of `Finding`.
+      flow: `Flow` of the graph.
+      run: set of `Node`, those that run.
+      constants: `Knowledge` of the graph's constants.
+      variable: `tf.Variable`.
+      frozen_rows: `Rows` of it.
+      axis: int, 0 or 1, the axis that ids count along.
     """
-    kind_of = {
-        operation: _kind_of_write(operation, part)
-        for operation in writing_operations(operations, part.variable)
-    }
-    moving = {operation for operation, kind in kind_of.items() if kind not in (None, "own")}
-    table = part.variable.op.name
-    found = []
-    for operation, kind in kind_of.items():
-        if kind in ("own", "assign", "scatter"):
-            earlier = moving.intersection(operations_under(operation)) - {operation}
-            if earlier and (kind == "own" or not _reads(operation, part)):
+
+    def __init__(self, flow, run, constants, variable, frozen_rows, axis=0):
+        self._flow, self._run, self._constants = flow, run, constants
+        self._variable, self._rows, self._axis = variable, frozen_rows, axis
+        self._key = variable_key(variable.op)
+        self._shape = variable.shape.as_list()
+        self._named_rows = NamedRows(flow, constants, frozen_rows.ids())
+        self._contents = Contents(
+            flow, self._key, self._shape, constants, self._named_rows, frozen_rows, axis
+        )
+        self._writers = writers_of(flow, variable)
+
+    def not_run(self):
+        """Returns the list of the `Node` that can write the table and do not run."""
+        return [each.node for each in self._writers if each.node not in self._run]
+
+    def find(self):
+        """Returns the list of findings about what runs."""
+        writers = [each for each in self._writers if each.node in self._run]
+        kind_of = {each.node: self._kind(each) for each in writers}
+        kind_of.update(dict.fromkeys(self._changed_in_place(), "changed-in-place"))
+        moving = {node for node, kind in kind_of.items() if kind not in (None, _OWN)}
+        found = []
+        for node, kind in kind_of.items():
+            puts = kind == _OWN or kind in ("assign", "scatter") and not self._reads(node)
+            if puts and moving.intersection(self._flow.upstream([node])) - {node}:
                 kind = "restored-after-update"
-        if kind not in (None, "own"):
-            found.append(finding(kind, table, operation))
-        if kind in ("dense-gradient", "gradient-of-frozen-rows"):
-            found += [
-                finding("whole-table-regulariser", table, each)
-                for each in sorted(operations_under(operation), key=lambda each: each.name)
-                if each.type in _REGULARISERS and part.is_read(each.inputs[0])
-            ]
-    return found
+            if kind not in (None, _OWN):
+                found.append(self._finding(kind, node))
+            if kind in ("dense-gradient", "gradient-of-frozen-rows"):
+                found += self._regularisers(node)
+        return found
 
+    def _finding(self, kind, node):
+        return finding(kind, self._variable.op.name, node)
 
-def _kind_of_write(operation, part):
-    """Returns the kind of finding, "own" if frozen rows get what they hold, None if nothing."""
-    arguments = _arguments(operation)
-    if _has_verb(operation.type, _BODIES):
-        return "writes-in-a-body" if _body_writes(operation, part.variable) else None
-    if _target(operation.inputs[0]) is not part.variable.op:
-        return "assign"  # as a slot variable of another table
-    kind = operation.type.replace("Resource", "")
-    if kind.startswith("SparseApply"):
-        return _kind_of_slices(operation, part, arguments["grad"])
-    if kind.startswith("Apply"):
+    def _regularisers(self, node):
+        return [
+            self._finding("whole-table-regulariser", each)
+            for each in self._flow.upstream([node])
+            if each.type in _REGULARISERS and self._contents.is_read(each.inputs[0])
+        ]
+
+    # Each way to write.
+
+    def _kind(self, writer):
+        """Returns the kind of finding; `_OWN` if rows get what they hold, None if nothing."""
+        node, how = writer.node, writer.how
+        if how in ("unreadable", "unknown"):
+            return "not-understood"
+        if 0 not in writer.places:
+            return "assign"  # as a slot variable of another table
+        return _JUDGES[how](self, node, node.arguments())
+
+    def _of_assign(self, node, arguments):
+        words = self._contents.held(arguments["value"])
+        if (words == OWN).all():
+            return _OWN
+        if (words <= NEAR).all() and (words >= OWN).all():
+            return "special-bits-move"
+        if (words <= NEAR_IF_FINITE).all() and (words >= OWN).all():
+            return "moves-if-not-finite"
+        sources = self._sources(arguments["value"])
+        if any("ExponentialMovingAverage" in each.op.name for each in sources):
+            return "moving-average-assigned"
+        others = [each for each in sources if not self._is_table(each)]
+        if len(others) == len(sources):
+            return "assign"
+        if not others:
+            return "projection"
+        # A custom optimizer that computes the next value of the table from its slots.
+        return "optimizer-moves-always" if any(map(self._is_like_table, others)) else "assign"
+
+    def _of_difference(self, node, arguments):
+        kind = _kind_of_zero(self._contents.held(arguments["value"]))
+        if kind is not None:
+            return kind
+        sources = self._sources(arguments["value"])
+        if any(self._is_table(each) for each in sources):
+            return "optimizer-moves-always"  # decoupled weight decay
+        slots = {each.op for each in sources if self._is_like_table(each)}
+        scatters = [
+            each
+            for each in self._flow.upstream([node])
+            if op_kinds.WRITES.get(each.type, "").startswith("scatter")
+            and any(one.op in slots for one in self._sources(each.inputs[0]))
+        ]
+        if not scatters:
+            return "assign"
+        for each in scatters:
+            slices = each.arguments()
+            if self._of_slices(slices["updates"], slices["indices"]) is not None:
+                words = self._words_of_slices(slices["updates"], slices["indices"])
+                if _kind_of_zero(words) is None:
+                    return "gradient-of-frozen-rows"
+        return "optimizer-moves-when-warm"
+
+    def _of_scatter(self, node, arguments):
+        if self._axis == 0:
+            named = self._named_rows.named(arguments["indices"])
+            if not named.any():
+                return None
+            words = self._contents.held_in_slices(arguments["updates"], arguments["indices"])
+            if node.type.endswith("Update") and (words[named] == OWN).all():
+                return _OWN
+        return "scatter"
+
+    def _of_scatter_places(self, node, arguments):
+        indices = arguments["indices"]
+        places = self._constants.constant(indices)
+        if places is not None:
+            if places.ndim and places.shape[-1] > self._axis:
+                return "scatter" if self._rows.contains(places[..., self._axis]).any() else None
+            return "scatter"
+        dims = indices.dims()
+        vector = self._axis == 0 and dims is not None and dims[-1:] == [1]
+        return None if vector and not self._named_rows.named(indices).any() else "scatter"
+
+    def _of_scatter_difference(self, node, arguments):
+        return self._of_slices(arguments["updates"], arguments["indices"])
+
+    def _of_sparse_optimizer(self, node, arguments):
+        return self._of_slices(arguments["grad"], arguments["indices"], node)
+
+    def _of_optimizer(self, node, arguments):
         gradient = arguments.get("grad", arguments.get("delta"))
-        if part.holds(gradient) == ZERO:
-            return _kind_of_zero_gradient(operation)
-        return "dense-gradient"
-    if kind.startswith("ScatterNd"):
-        return "scatter" if part.names_places(arguments["indices"]) else None
-    if kind in ("ScatterAdd", "ScatterSub"):
-        return _kind_of_slices(operation, part, arguments["updates"])
-    if kind.startswith("Scatter"):
-        if part.axis == 0 and not part.names(arguments["indices"]):
+        return self._of_zero_gradient(self._contents.held(gradient), node) or "dense-gradient"
+
+    def _of_slice(self, node, arguments):
+        ends = [arguments[each] for each in ("begin", "end", "strides")]
+        rows = self._contents.rows_of_slice(node, *ends)
+        return "assign" if rows is None or rows.any() else None
+
+    def _of_slices(self, values, indices, optimizer=None):
+        """Returns what slices of a gradient, or of a difference, do to the rows that they name."""
+        if self._axis == 0 and not self._named_rows.named(indices).any():
             return None
-        own = part.is_gathered(arguments["updates"], arguments["indices"])
-        return "own" if own else "scatter"
-    if kind == "StridedSliceAssign":
-        ends = [arguments[name] for name in ("begin", "end", "strides")]
-        return "assign" if part.is_in_slice(operation, *ends) else None
-    if kind.startswith(("AssignAdd", "AssignSub")):
-        return _kind_of_difference(arguments["value"], operation, part)
-    return _kind_of_assign(arguments.get("value"), part)
+        words = self._words_of_slices(values, indices)
+        if optimizer is None:
+            return _kind_of_zero(words) or "gradient-of-frozen-rows"
+        return self._of_zero_gradient(words, optimizer) or "gradient-of-frozen-rows"
+
+    def _words_of_slices(self, values, indices):
+        words = self._contents.held_in_slices(values, indices)
+        named = self._named_rows.named(indices)
+        # On axis 1 every slice has a part of each frozen column.
+        return np.where(named, words, NOTHING) if self._axis == 0 else np.full_like(words, ANY)
+
+    def _of_zero_gradient(self, words, node):
+        """Returns what an optimizer does to rows of which the gradient is zero; None if it is not.
+
+        If it is zero for lack of anything else, such as 0 * infinity, rows may become NaN.
+        """
+        kind = _kind_of_zero(words)
+        if kind is None:
+            return None
+        optimizer = op_kinds.OPTIMIZERS[op_kinds.optimizer_of(node.type)]
+        arguments = node.arguments()
+        stays = (
+            optimizer.moves is None
+            or optimizer.unless_zero
+            and all(
+                _is_zero(self._constants.constant(arguments[each]))
+                for each in optimizer.unless_zero
+            )
+        )
+        if not stays:
+            moves = optimizer.moves == "always"
+            return "optimizer-moves-always" if moves else "optimizer-moves-when-warm"
+        # A rate that is infinite, or a slot that is zero, makes NaN of a zero.
+        rates = [self._constants.constant(each) for each in self._rates(arguments)]
+        finite = all(each is not None and np.isfinite(each).all() for each in rates)
+        return kind if finite and not optimizer.divides else "moves-if-not-finite"
+
+    def _rates(self, arguments):
+        plain = [name for name in arguments if name not in ("grad", "delta", "indices")]
+        return [arguments[name] for name in plain if not arguments[name].carries]
+
+    # What values are made of.
+
+    def _reads(self, node):
+        return any(
+            self._is_table(each) for value in node.inputs[1:] for each in self._sources(value)
+        )
+
+    def _sources(self, value):
+        """Returns the nodes of the variables and placeholders that a value is computed from.
+
+        What was written to a slot variable on the way is not looked into: the variable stands for
+        it.
+        """
+        sources, seen, pending = set(), set(), [value]
+        while pending:
+            each = pending.pop()
+            if each in seen:
+                continue
+            seen.add(each)
+            if each.node.type in op_kinds.VARIABLES or each.node.type.startswith("Placeholder"):
+                sources.add(each.node)
+            elif each.carries in ("ref", "resource"):
+                pending.extend(one for one in each.node.inputs if one.carries)
+            else:
+                pending.extend(each.node.inputs)
+        return sources
+
+    def _is_table(self, node):
+        return node.type in op_kinds.VARIABLES and any(
+            self._key in self._flow.origins[each] for each in node.outputs if each.carries
+        )
+
+    def _is_like_table(self, node):
+        """Whether a node makes a variable of the table's shape."""
+        if node.type == "VarHandleOp":
+            dims = [each.size for each in node.attr("shape").dim]
+            return dims == self._shape
+        return node.type in op_kinds.VARIABLES and node.outputs[0].dims() == self._shape
+
+    def _changed_in_place(self):
+        """Returns the nodes that change memory which may be the table's own."""
+        return [
+            node
+            for node in self._run
+            if node.type in op_kinds.IN_PLACE
+            and any(
+                self._is_table(each) for each in self._flow.upstream_by_data([node.inputs[0].node])
+            )
+        ]
 
 
-def _kind_of_slices(operation, part, values):
-    indices = _arguments(operation)["indices"]
-    if part.axis == 0 and not part.names(indices):
+_JUDGES = {
+    "add": TableWrites._of_difference,
+    "assign": TableWrites._of_assign,
+    "destroy": lambda self, node, arguments: "destroyed",
+    "optimizer": TableWrites._of_optimizer,
+    "replace": lambda self, node, arguments: "assign",
+    "scatter": TableWrites._of_scatter,
+    "scatter add": TableWrites._of_scatter_difference,
+    "scatter places": TableWrites._of_scatter_places,
+    "slice": TableWrites._of_slice,
+    "sparse optimizer": TableWrites._of_sparse_optimizer,
+}
+
+
+def _kind_of_zero(words):
+    """Returns the kind of finding about a zero that is added, None if it is no zero."""
+    words = words[words != NOTHING]
+    if not np.isin(words, ZEROS).all():
         return None
-    if part.axis == 0 and part.holds_in_slices(values, indices) == ZERO:
-        return _kind_of_zero_gradient(operation)
-    return "gradient-of-frozen-rows"
+    return "special-bits-move" if (words == ZERO).all() else "moves-if-not-finite"
 
 
-def _kind_of_zero_gradient(operation):
-    """Returns what an optimizer does to rows of which the gradient is there, and zero."""
-    optimizer = operation.type.split("Apply")[-1]
-    arguments = _arguments(operation)
-    if optimizer in _STAYS_UNDER_ZERO or "Scatter" in optimizer:
-        return "special-bits-move"
-    if optimizer in _STAYS_WITHOUT_MOMENTUM and _are_zero(arguments, "momentum"):
-        return "special-bits-move"
-    if optimizer in _STAYS_WITHOUT_L1_L2 and _are_zero(arguments, "l1", "l2"):
-        return "special-bits-move"
-    if optimizer in _ERASES or optimizer in _STAYS_WITHOUT_L1_L2:
-        return "optimizer-moves-always"
-    return "optimizer-moves-when-warm"
-
-
-def _are_zero(arguments, *names):
-    return all(evaluate(arguments[name]) == 0 for name in names)
-
-
-def _kind_of_difference(value, operation, part):
-    """Returns what adding or subtracting a tensor of the table's shape does."""
-    if part.holds(value) == ZERO:
-        return "special-bits-move"
-    sources = _sources(value)
-    if part.variable.op in sources:
-        return "optimizer-moves-always"  # decoupled weight decay
-    slots = {each for each in sources if _is_like(each, part.variable)}
-    scatters = [
-        each
-        for each in operations_under(operation)
-        if "Scatter" in each.type and each.inputs and _target(each.inputs[0]) in slots
-    ]
-    if not scatters:
-        return "assign"
-    for each in scatters:
-        arguments = _arguments(each)
-        indices, values = arguments["indices"], arguments["updates"]
-        if part.names(indices) and part.holds_in_slices(values, indices) != ZERO:
-            return "gradient-of-frozen-rows"
-    return "optimizer-moves-when-warm"
-
-
-def _kind_of_assign(value, part):
-    if value is None:
-        return "assign"
-    held = part.holds(value)
-    if held == OWN:
-        return "own"
-    if held == NEAR:
-        return "special-bits-move"
-    sources = _sources(value)
-    if any("ExponentialMovingAverage" in each.name for each in sources):
-        return "moving-average-assigned"
-    if part.variable.op not in sources:
-        return "assign"
-    others = sources - {part.variable.op}
-    if not others:
-        return "projection"
-    # A custom optimizer that computes the next value of the table from its slots.
-    like_table = any(_is_like(each, part.variable) for each in others)
-    return "optimizer-moves-always" if like_table else "assign"
-
-
-def _reads(operation, part):
-    return any(part.variable.op in _sources(each) for each in list(operation.inputs)[1:])
-
-
-def _sources(tensor):
-    """Returns the variables and placeholders that a value is computed from.
-
-    What was written to a slot variable on the way is not looked into: the variable stands for it.
-    """
-    sources, seen, pending = set(), set(), [tensor]
-    while pending:
-        each = pending.pop()
-        if each.op in seen:
-            continue
-        seen.add(each.op)
-        target = _target(each)
-        if target is not None:
-            sources.add(target)
-        elif each.op.type.startswith("Placeholder"):
-            sources.add(each.op)
-        else:
-            pending.extend(each.op.inputs)
-    return sources
-
-
-def _is_like(operation, variable):
-    """Whether an operation makes a variable of a table's shape."""
-    if operation.type == "VarHandleOp":
-        shape = tf.TensorShape(operation.get_attr("shape"))
-    else:
-        shape = operation.outputs[0].shape
-    return shape.as_list() == variable.shape.as_list() if shape.ndims is not None else False
-
-
-def _target(tensor):
-    """Returns the operation of the variable that a reference or a handle is of, or None."""
-    if tensor.dtype != tf.resource and tensor.dtype == tensor.dtype.base_dtype:
-        return None
-    seen = set()
-    # Branches and loops pass it on, as do the operations that have written it.
-    while len(tensor.op.inputs) and tensor.op not in seen:
-        seen.add(tensor.op)
-        tensor = tensor.op.inputs[0]
-    return tensor.op
-
-
-def _arguments(operation):
-    """Returns a dict from the name of each argument of an operation to its tensor."""
-    names = [each.name for each in operation.op_def.input_arg]
-    return dict(zip(names, operation.inputs))
-
-
-def _has_verb(kind, verbs):
-    return any(verb in kind for verb in verbs)
-
-
-# Bodies of control flow v2.
-
-
-def _body_writes(operation, variable):
-    """Tells whether a body that an operation runs writes the variable that it is given."""
-    try:
-        library = operation.graph.as_graph_def(from_version=operation.graph.version).library
-    except ValueError:
-        return True  # The graph is too large to be told.
-    functions = {each.signature.name: each for each in library.function}
-    given = [i for i, each in enumerate(operation.inputs) if _target(each) is variable.op]
-    # Before the arguments comes the choice of the branch.
-    choice = 1 if operation.type in ("If", "StatelessIf", "Case", "StatelessCase") else 0
-    return any(
-        _writes_argument(functions, name, place - choice)
-        for name in _names_of_bodies(operation.node_def)
-        for place in given
-    )
-
-
-def _writes_argument(functions, name, place):
-    if name not in functions:
-        return True
-    function = functions[name]
-    same = {function.signature.input_arg[place].name}
-    # The nodes of a body are in no order, and a loop hands a handle on and on.
-    for _ in function.node_def:
-        same |= {
-            f"{node.name}:output:0"
-            for node in function.node_def
-            if node.op == "Identity" and node.input[0] in same
-        }
-    for node in function.node_def:
-        places = [i for i, each in enumerate(node.input) if each in same]
-        if places and _has_verb(node.op, _WRITING):
-            return True
-        choice = 1 if node.op in ("If", "StatelessIf", "Case", "StatelessCase") else 0
-        for body in _names_of_bodies(node):
-            if any(_writes_argument(functions, body, each - choice) for each in places):
-                return True
-    return False
-
-
-def _names_of_bodies(node):
-    for attribute in node.attr.values():
-        if attribute.HasField("func"):
-            yield attribute.func.name
-        for each in attribute.list.func:
-            yield each.name
+def _is_zero(constant):
+    return constant is not None and not np.any(constant)

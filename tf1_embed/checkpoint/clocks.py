@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Iterable, NamedTuple
+from typing import Any, Iterable, Mapping, NamedTuple
 
 import numpy as np
 
@@ -73,7 +73,7 @@ def find_clocks(reader: CheckpointReader) -> list[Clock]:
         power, count = _POWER.match(stem), _COUNT.match(stem)
         if power:
             optimizer, kind = f"{power.group(1)} {power.group(3)}", f"beta{power.group(2)}_power"
-        # Others may have an `iter` as well; Keras' optimizers keep their settings beside it.
+        # Other variables may be called `iter`; beside that of Keras' optimizers are their settings.
         elif count and f"{count.group(1)}/beta_1" in names:
             optimizer, kind = count.groups()
         else:
@@ -86,7 +86,7 @@ def fresh_clocks(
     reader: CheckpointReader,
     slots: Iterable[Slot],
     clocks: str | None = None,
-    values: dict[str, float] | None = None,
+    values: Mapping[str, float] | None = None,
 ) -> dict[str, Change]:
     """Returns the changes that let clocks begin anew, where optimizers of some slots have them.
 
@@ -139,11 +139,11 @@ def _is_adam(clock: Clock, clocks: list[Clock]) -> bool:
     """Tells whether a clock corrects both slots, so that steps are shorter if it begins anew."""
     if clock.kind.endswith("power"):
         return len([each for each in clocks if each.optimizer == clock.optimizer]) == 2
-    # Keras names the scope by the optimizer.
+    # Keras' optimizers name their scope by their class.
     return re.search(r"(?:^|/)n?adam(?:_\d+)?\Z", clock.optimizer, re.IGNORECASE) is not None
 
 
-def _given(clock: Clock, values: dict[str, float]) -> float | None:
+def _given(clock: Clock, values: Mapping[str, float]) -> float | None:
     stem = variable_name(clock.name)
     for key in (clock.name, stem, stem.split("/")[-1]):
         if key in values:
@@ -192,11 +192,11 @@ def _unknown(clock: Clock, why: str, such_as: str) -> ValueError:
 def _has_schedule(reader: CheckpointReader, clock: Clock) -> bool:
     """Tells whether the learning rate of an optimizer of Keras may depend on its clock."""
     names = {variable_name(name): name for name in reader.names()}
-    # A schedule is no variable.
+    # A learning rate that follows a schedule is not among the variables.
     if f"{clock.optimizer}/learning_rate" not in names:
         return True
     decay = names.get(f"{clock.optimizer}/decay")
-    # Nadam's is no decay of its learning rate.
+    # Nadam calls `decay` what its momentum follows, not its learning rate.
     is_nadam = f"{clock.optimizer}/momentum_cache" in names
     return decay is not None and not is_nadam and _scalar(reader, decay) != 0
 
@@ -212,7 +212,7 @@ def _betas(powers: dict[int, float], step: int | None) -> dict[int, float]:
       >>> _betas({1: 0.0, 2: 0.999 ** 5001}, step=5000)
       {2: 0.999}
     """
-    # Below, single precision has lost digits.
+    # Smaller powers have lost digits in single precision.
     logs = {each: math.log(power) for each, power in powers.items() if 1e-37 < power < 1}
     counts = {each: log / math.log(_DEFAULT_BETAS[each]) for each, log in logs.items()}
     if len(counts) == 2 and math.isclose(counts[1], counts[2], rel_tol=1e-3, abs_tol=0.1):

@@ -5,13 +5,8 @@ from tf1_embed.checkpoint.clocks import find_clocks, fresh_clocks
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.growth import Growth, certificates_of
 from tf1_embed.checkpoint.rewrite import rewrite
-from tf1_embed.checkpoint.slots import (
-    SAME_AS_TABLE,
-    check_slot_values,
-    find_slots,
-    initial_value,
-    variable_name,
-)
+from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, check_slot_values, initial_value
+from tf1_embed.checkpoint.slots import find_slots, variable_name
 from tf1_embed.checkpoint.vocabulary_axis import also_axes, table_axes
 from tf1_embed.vocabulary import append_map
 

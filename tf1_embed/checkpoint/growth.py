@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import functools
 import numbers
-from typing import Callable
+from typing import Any, Callable, Sequence
 
 import numpy as np
 
 from tf1_embed.bfloat16 import cast, name_of
 from tf1_embed.certificates import Certificate
+from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.new_rows import OldRows, make_new_rows
 from tf1_embed.checkpoint.rewrite import Append, Change
 from tf1_embed.checkpoint.slots import variable_name
+from tf1_embed.checkpoint.vocabulary_axis import VocabularyAxis
 from tf1_embed.fingerprints import Digest
 from tf1_embed.partitions import Partitions
-from tf1_embed.rows import ids_of, rows_in_chunk
+from tf1_embed.rows import Rows, ids_of, rows_in_chunk
+from tf1_embed.vocabulary import IdMap
 
 
 class Growth:
@@ -27,13 +30,22 @@ class Growth:
     a number for all rows.
     """
 
-    def __init__(self, reader, axis, id_map, partition_strategy=None):
+    axis: VocabularyAxis
+    old_rows: Rows
+
+    def __init__(
+        self,
+        reader: CheckpointReader,
+        axis: VocabularyAxis,
+        id_map: IdMap | Any,
+        partition_strategy: str | None = None,
+    ) -> None:
         """Takes the variable and where its rows come from.
 
         Args:
           reader: `CheckpointReader`.
           axis: `VocabularyAxis`.
-          id_map: `IdMap`.
+          id_map: `IdMap`, or what has its attributes and `old_ids`.
           partition_strategy: "mod" or "div", needed where the variable has partitions.
 
         Raises:
@@ -46,13 +58,13 @@ class Growth:
             )
         self._reader, self._axis, self._map = reader, axis, id_map
         self._new_rows = id_map.new_rows
-        self._digest = None
+        self._digest: Digest | None = None
         self._old = Partitions((axis.size,), None)
         if axis.axis == 0:
             self._old = StoredRows(reader, axis.name, partition_strategy).partitions
         self._new = Partitions.even(id_map.num_rows, len(self._old.sizes), partition_strategy)
 
-    def make_new_rows(self, initializer):
+    def make_new_rows(self, initializer: Any) -> np.ndarray:
         """Returns the values of new rows, [num_new_rows, ...]; a projection's are its columns."""
         reader, (name, axis, num_rows) = self._reader, self._axis
         shape, dtype = reader.shape(name), reader.dtype(name)
@@ -61,13 +73,13 @@ class Growth:
         old_rows = OldRows(variable_name(name), num_rows, read)
         return make_new_rows(initializer, self._new_rows.count, old_rows, row_shape, dtype)
 
-    def certificate(self):
+    def certificate(self) -> Certificate:
         """Returns the `Certificate` of the old rows, once what `change` made of them is written."""
         reader, name, kept = self._reader, self._axis.name, ~self._new_rows
         axis, digest = self._axis.axis, self._digest
         stored = StoredRows(reader, name, self._old.strategy, axis)
-        if self._new.strategy == "mod" and len(self._new.sizes) > 1:
-            # They were not written in the order of their ids.
+        if digest is None or not self._new.is_in_order:
+            # A fingerprint is of the rows in the order of their ids; they were written in another.
             digest = self._new_digest()
             for index in kept.chunks(rows_in_chunk(stored.dtype, stored.shape[1:])):
                 digest.update(stored[self._map.old_ids(ids_of(index))])
@@ -87,7 +99,7 @@ class Growth:
         shape[axis] = self._map.num_rows - self._new_rows.count
         return Digest(dtype.numpy, tuple(shape))
 
-    def change(self, name, new, old=None, like=None):
+    def change(self, name: str, new: Any, old: Any = None, like: str | None = None) -> Change:
         """Returns the `Change` of the variable, or of a slot variable of it.
 
         Args:
@@ -100,11 +112,11 @@ class Growth:
         reader, axis = self._reader, self._axis.axis
         like = like or name
         if isinstance(like, StoredRows):
-            dtype, shape = like.reader.dtype(like.name), list(like.shape)
+            dtype, shape = like.reader.dtype(like.name), like.shape
         else:
-            dtype, shape = reader.dtype(like), list(reader.shape(like))
+            dtype, shape = reader.dtype(like), reader.shape(like)
         old_shape = reader.shape(name) if name in reader.names() else None
-        shape[axis] = self._map.num_rows
+        shape = shape[:axis] + (self._map.num_rows,) + shape[axis + 1 :]
         old = name if old is None else old
         digest = None
         if name == self._axis.name:
@@ -184,6 +196,6 @@ class Growth:
         return np.ascontiguousarray(np.concatenate(chunks, axis=1))
 
 
-def certificates_of(growths: list[Growth]) -> Callable[[], list[Certificate]]:
+def certificates_of(growths: Sequence[Growth]) -> Callable[[], list[Certificate]]:
     """Returns a function that makes the certificates of the old rows, for `rewrite`."""
     return lambda: [growth.certificate() for growth in growths]

@@ -1,17 +1,22 @@
 """Lists what a checkpoint holds, and what of it looks like an embedding table."""
 
+from __future__ import annotations
+
 import re
-from collections import namedtuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.slots import CHOSEN_ROWS, NEW_ROWS, find_slots, variable_name
 
-# Names that tables have, and names that matrices have which are none.
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike
+
+# What is in the names of tables, and in those of matrices that are no tables.
 _OF_TABLES = re.compile(r"emb|lookup|factor|table|vector|entit|users?\b|items?\b|words?\b", re.I)
 _OF_OTHERS = re.compile(r"kernel|weights?\b|recurrent|lstm|gru\b|rnn|dense|conv|bias|logits", re.I)
 
 
-class Variable(namedtuple("Variable", "name shape dtype num_bytes num_partitions kind table")):
+class Variable(NamedTuple):
     """A variable of a checkpoint.
 
     Attributes:
@@ -25,10 +30,16 @@ class Variable(namedtuple("Variable", "name shape dtype num_bytes num_partitions
       table: string, the name of the variable that a slot or new rows belong to; else None.
     """
 
-    __slots__ = ()
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    num_bytes: int
+    num_partitions: int
+    kind: str
+    table: str | None
 
 
-def inspect_checkpoint(checkpoint):
+def inspect_checkpoint(checkpoint: PathLike) -> list[Variable]:
     """Lists the variables of a checkpoint; reads no values.
 
     A variable looks like a table if it is a matrix of floats, no slot variable, and has the name of

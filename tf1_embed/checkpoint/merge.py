@@ -1,20 +1,21 @@
 """Merges the frozen and the trainable rows of tables into one variable each."""
 
+from __future__ import annotations
+
 import contextlib
+from typing import TYPE_CHECKING, Mapping, Sequence
 
 from tf1_embed.checkpoint.clocks import find_clocks, fresh_clocks
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
 from tf1_embed.checkpoint.growth import Growth, certificates_of
-from tf1_embed.checkpoint.rewrite import rewrite
+from tf1_embed.checkpoint.rewrite import Change, Written, rewrite
+from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, check_slot_values, initial_value
 from tf1_embed.checkpoint.slots import (
     CHOSEN_ROWS,
     NEW_ROWS,
-    SAME_AS_TABLE,
-    check_slot_values,
     find_slots,
-    initial_value,
     rename_slot,
     trainable_name,
     variable_name,
@@ -25,20 +26,23 @@ from tf1_embed.fingerprints import ChangedRows, beside, chunks_of
 from tf1_embed.rows import Rows
 from tf1_embed.vocabulary import IdMap, append_map
 
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike, Progress
+
 
 def merge_checkpoint(
-    checkpoint,
-    tables,
-    out,
-    trainable_rows=None,
-    base=None,
-    slot_values=None,
-    clocks=None,
-    partition_strategy=None,
-    force=False,
-    dry_run=False,
-    progress=None,
-):
+    checkpoint: PathLike,
+    tables: Sequence[str],
+    out: PathLike,
+    trainable_rows: Rows | Mapping[str, Rows] | None = None,
+    base: PathLike | None = None,
+    slot_values: Mapping[str, float | str] | None = None,
+    clocks: str | None = None,
+    partition_strategy: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> list[Written]:
     """Writes a checkpoint in which each grown table is one variable under its old name.
 
         embedding [10, 4], embedding_new_rows [2, 4]    ->   embedding [12, 4]
@@ -115,7 +119,8 @@ def merge_checkpoint(
         clocks_found = find_clocks(reader) + (find_clocks(base_reader) if base_reader else [])
         check_slot_values(slots + of_base, slot_values, clocks_found)
         _refuse_slots_of_objects(slots + of_base)
-        changes, growths, begun = {}, [], []
+        changes: dict[str, Change | None] = {}
+        growths, begun = [], []
         for axis in axes:
             name, new_name = axis.name, new_names[axis.name]
             id_map = _id_map(reader, axis, new_name, trainable_rows)
@@ -275,5 +280,5 @@ def _id_map(reader, axis, new_name, trainable_rows):
             f"`trainable_rows` of {str(axis)!r} must be {num_rows} of {axis.size} rows, got "
             f"{rows!r}"
         )
-    # The table has all rows; those that train are stale in it.
+    # The frozen variable has a place for each row; those of the trainable rows are out of date.
     return IdMap(rows, axis.size, (~rows).ids())

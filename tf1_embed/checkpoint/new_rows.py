@@ -20,6 +20,10 @@ class OldRows:
       maths: what it computes with.
     """
 
+    name: str
+    num_rows: int
+    maths: type[Maths]
+
     def __init__(self, name: str, num_rows: int, read: Callable[[np.ndarray], np.ndarray]):
         """Takes `read(ids)`, which returns an array of those old rows."""
         self.name, self.num_rows, self.maths = name, num_rows, Maths

@@ -1,13 +1,22 @@
 """Writes a checkpoint that is another one with some of its tensors changed."""
 
-from collections import namedtuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, NamedTuple, Sequence
+
+import numpy as np
 
 from tf1_embed.certificates import SUFFIX, encode_certificates
+from tf1_embed.checkpoint.files.dtypes import DType
 from tf1_embed.checkpoint.files.index import num_values
+from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
 
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike, Progress
 
-class Append(namedtuple("Append", "source chunks note")):
+
+class Append(NamedTuple):
     """The values of a tensor of the checkpoint that is read, as they are, and others after them.
 
     Attributes:
@@ -16,10 +25,12 @@ class Append(namedtuple("Append", "source chunks note")):
       note: function that is given the tensor's bytes, uint8 arrays, or None.
     """
 
-    __slots__ = ()
+    source: str
+    chunks: Callable[[], Iterable[np.ndarray]]
+    note: Callable[[np.ndarray], None] | None
 
 
-class Change(namedtuple("Change", "dtype shape chunks slices old_shape append note")):
+class Change(NamedTuple):
     """A tensor that is written anew.
 
     Attributes:
@@ -32,14 +43,16 @@ class Change(namedtuple("Change", "dtype shape chunks slices old_shape append no
       note: string, what a user should know of it, or None.
     """
 
-    __slots__ = ()
-
-    def __new__(cls, dtype, shape, chunks, slices=None, old_shape=None, append=None, note=None):
-        """Takes the attributes."""
-        return super().__new__(cls, dtype, tuple(shape), chunks, slices, old_shape, append, note)
+    dtype: DType
+    shape: tuple[int, ...]
+    chunks: Callable[[], Iterable[np.ndarray]]
+    slices: Sequence[tuple[int, int]] | None = None
+    old_shape: tuple[int, ...] | None = None
+    append: Append | None = None
+    note: str | None = None
 
     @property
-    def num_bytes(self):
+    def num_bytes(self) -> int:
         """How many bytes the values take."""
         shape = self.shape
         if self.slices is not None:
@@ -47,7 +60,7 @@ class Change(namedtuple("Change", "dtype shape chunks slices old_shape append no
         return num_values(shape) * self.dtype.size
 
 
-class Written(namedtuple("Written", "name dtype old_shape new_shape num_bytes changed note")):
+class Written(NamedTuple):
     """What became, or with `dry_run` would become, of a tensor of a checkpoint.
 
     Attributes:
@@ -60,32 +73,41 @@ class Written(namedtuple("Written", "name dtype old_shape new_shape num_bytes ch
       note: string, what a user should know of it, or None.
     """
 
-    __slots__ = ()
-
-    def __new__(cls, name, dtype, old_shape, new_shape, num_bytes, changed, note=None):
-        """Takes the attributes."""
-        return super().__new__(cls, name, dtype, old_shape, new_shape, num_bytes, changed, note)
+    name: str
+    dtype: str
+    old_shape: tuple[int, ...] | None
+    new_shape: tuple[int, ...] | None
+    num_bytes: int
+    changed: bool
+    note: str | None = None
 
 
 class Silence:
     """Takes the place of a progress bar, such as a `tqdm`."""
 
-    def __init__(self, num_bytes):
+    def __init__(self, num_bytes: int) -> None:
         """Takes the number of bytes in all."""
 
-    def __enter__(self):
+    def __enter__(self) -> Silence:
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, *raised: object) -> None:
         pass
 
-    def update(self, num_bytes):
+    def update(self, num_bytes: int) -> None:
         """Notes that so many more bytes are done."""
 
 
 def rewrite(
-    reader, changes, out, force=False, dry_run=False, progress=None, certify=None, base=None
-):
+    reader: CheckpointReader,
+    changes: Mapping[str, Change | None],
+    out: PathLike,
+    force: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+    certify: Callable[[], Any] | None = None,
+    base: CheckpointReader | None = None,
+) -> list[Written]:
     """Writes a checkpoint anew. What is not named passes through bit for bit.
 
     Args:
@@ -111,11 +133,11 @@ def rewrite(
     names = set(reader.names()).union(changes)
     from_base = set() if base is None else set(base.names()) - names
     for name in sorted(names | from_base):
-        if name in changes and changes[name] is None:
+        change = changes.get(name)
+        if name in changes and change is None:
             dtype_name, shape = _dtype_name(reader, name), reader.shape(name)
             written.append(Written(name, dtype_name, shape, None, 0, True))
-        elif name in changes:
-            change = changes[name]
+        elif change is not None:
             about = (change.dtype.name, change.old_shape, change.shape, change.num_bytes)
             written.append(Written(name, *about, changed=True, note=change.note))
         elif name in from_base:

@@ -1,8 +1,12 @@
 """Splits tables into frozen and trainable rows, the inverse of a merge."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Sequence
+
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
-from tf1_embed.checkpoint.rewrite import Change, rewrite
+from tf1_embed.checkpoint.rewrite import Change, Written, rewrite
 from tf1_embed.checkpoint.slots import (
     CHOSEN_ROWS,
     NEW_ROWS,
@@ -14,18 +18,21 @@ from tf1_embed.checkpoint.slots import (
 from tf1_embed.checkpoint.vocabulary_axis import row_axes
 from tf1_embed.rows import Rows, rows_in_chunk
 
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike, Progress
+
 
 def split_checkpoint(
-    checkpoint,
-    tables,
-    out,
-    num_old_rows=None,
-    trainable_rows=None,
-    partition_strategy=None,
-    force=False,
-    dry_run=False,
-    progress=None,
-):
+    checkpoint: PathLike,
+    tables: Sequence[str],
+    out: PathLike,
+    num_old_rows: int | None = None,
+    trainable_rows: Rows | None = None,
+    partition_strategy: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> list[Written]:
     """Writes a checkpoint in which each table is two variables, its frozen and its trainable rows.
 
         embedding [12, 4]         ->   embedding [10, 4], embedding_new_rows [2, 4]
@@ -68,7 +75,7 @@ def split_checkpoint(
         raise ValueError("give either `num_old_rows` or `trainable_rows`")
     suffix = NEW_ROWS if trainable_rows is None else CHOSEN_ROWS
     with CheckpointReader(checkpoint) as reader:
-        changes = {}
+        changes: dict[str, Change | None] = {}
         slots = find_slots(reader).values()
         for axis in row_axes(reader, tables):
             name, new_name = axis.name, trainable_name(axis.name, suffix)
@@ -84,7 +91,7 @@ def split_checkpoint(
                     f"{variable_name(new_name)!r} as well. Merge them first"
                 )
             rows = _trainable_rows(axis, num_old_rows, trainable_rows)
-            # A row-split table has all rows, see `get_row_split_table`.
+            # The frozen variable of a `get_row_split_table` has a place for each row of the table.
             old_rows = ~rows if trainable_rows is None else Rows.range(0, axis.size, axis.size)
             pairs = {(name, new_name): name}
             for slot in (each for each in slots if each.table == name):

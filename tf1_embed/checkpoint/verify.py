@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Sequence
 
 from tf1_embed.bfloat16 import name_of
 from tf1_embed.certificates import SUFFIX, read_certificates
@@ -17,7 +17,10 @@ from tf1_embed.fingerprints import ChangedRows, beside, chunks_of, digest_of
 from tf1_embed.rows import Rows
 from tf1_embed.vocabulary import IdMap
 
-# Ids that are listed of rows that differ.
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike, Progress
+
+# How many ids are listed of rows that differ.
 MAX_LISTED = 10
 
 
@@ -43,13 +46,13 @@ class Comparison(NamedTuple):
 
 
 def verify_checkpoint(
-    old: str | os.PathLike,
-    new: str | os.PathLike,
+    old: PathLike,
+    new: PathLike,
     tables: Sequence[str],
     id_map: IdMap | None = None,
     partition_strategy: str | None = None,
     new_partition_strategy: str | None = None,
-    progress: Callable[[int], Any] | None = None,
+    progress: Progress | None = None,
 ) -> list[Comparison]:
     """Compares every old row of tables with its row in a grown checkpoint, bit for bit.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, Sequence
 
-from tf1_embed.checkpoint.files.reader import CheckpointReader
+from tf1_embed.checkpoint.files.catalog import Catalog
 from tf1_embed.checkpoint.slots import check_tables, find_slots, find_tables, variable_name
 
 
@@ -26,7 +26,7 @@ class VocabularyAxis(NamedTuple):
         return variable_name(self.name) + (f":{self.axis}" if self.axis else "")
 
 
-def named_axes(reader: CheckpointReader, tables: Sequence[str]) -> list[VocabularyAxis]:
+def named_axes(reader: Catalog, tables: Sequence[str]) -> list[VocabularyAxis]:
     """Returns a `VocabularyAxis`, of any dtype, for each variable that names or patterns mean.
 
     Args:
@@ -56,7 +56,7 @@ def named_axes(reader: CheckpointReader, tables: Sequence[str]) -> list[Vocabula
     return list(dict.fromkeys(found))
 
 
-def table_axes(reader: CheckpointReader, tables: Sequence[str]) -> list[VocabularyAxis]:
+def table_axes(reader: Catalog, tables: Sequence[str]) -> list[VocabularyAxis]:
     """Returns a `VocabularyAxis` for each table of floats that names or patterns mean.
 
     Raises:
@@ -66,7 +66,7 @@ def table_axes(reader: CheckpointReader, tables: Sequence[str]) -> list[Vocabula
     return [_axis(reader, each.name, each.axis) for each in named_axes(reader, tables)]
 
 
-def row_axes(reader: CheckpointReader, tables: Sequence[str]) -> list[VocabularyAxis]:
+def row_axes(reader: Catalog, tables: Sequence[str]) -> list[VocabularyAxis]:
     """Returns what `table_axes` does; raises a ValueError for an axis that is not 0."""
     axes = table_axes(reader, tables)
     for each in axes:
@@ -78,7 +78,7 @@ def row_axes(reader: CheckpointReader, tables: Sequence[str]) -> list[Vocabulary
     return axes
 
 
-def also_axes(reader: CheckpointReader, also: Sequence[str]) -> list[VocabularyAxis]:
+def also_axes(reader: Catalog, also: Sequence[str]) -> list[VocabularyAxis]:
     """Returns a `VocabularyAxis` for each of `also`, such as "bias" or "projection:1".
 
     Raises:
@@ -98,7 +98,7 @@ def also_axes(reader: CheckpointReader, also: Sequence[str]) -> list[VocabularyA
     return axes
 
 
-def find_also(reader: CheckpointReader, tables: Sequence[VocabularyAxis]) -> list[VocabularyAxis]:
+def find_also(reader: Catalog, tables: Sequence[VocabularyAxis]) -> list[VocabularyAxis]:
     """Finds other variables that have as many rows, or columns, as the tables.
 
     Args:

@@ -195,7 +195,7 @@ def revert(arguments):
 
 
 def audit(arguments):
-    """`tf1-embed audit`; 1 if something can move a frozen row."""
+    """`tf1-embed audit`; 1 if a frozen row can move, or what may move one was left out unasked."""
     from tf1_embed.auditing import audit_metagraph, report
 
     ids = options.ids(arguments.frozen)
@@ -206,10 +206,10 @@ def audit(arguments):
         partition_strategy=arguments.partition_strategy,
     )
     if arguments.json:
-        output.print_json([each._asdict() for each in findings])
+        output.print_json(findings.as_dict())
     else:
         print(report(findings))
-    return 1 if findings else 0
+    return 1 if findings or findings.left_out and not arguments.fetch else 0
 
 
 def import_(arguments):

@@ -24,17 +24,17 @@ _SPARSE = (
 _SLOTLESS = (tf.train.GradientDescentOptimizer, tf.train.ProximalGradientDescentOptimizer)
 
 
-def touches_only_slices(optimizer, gradient) -> bool:
+def touches_only_slices(optimizer: Any, gradient: Any) -> bool:
     """Whether an update by this gradient leaves rows alone that it does not name."""
     return isinstance(gradient, tf.IndexedSlices) and type(optimizer) in _SPARSE
 
 
-def has_no_slots(optimizer) -> bool:
+def has_no_slots(optimizer: Any) -> bool:
     """Whether the optimizer keeps nothing of a variable from step to step."""
     return type(optimizer) in _SLOTLESS
 
 
-def is_of_tf_train(optimizer) -> bool:
+def is_of_tf_train(optimizer: Any) -> bool:
     """Tells an optimizer of `tf.train`, or what stands in for one, from those of Keras."""
     # MultitaskOptimizerWrapper of tf.contrib is no tf.train.Optimizer, yet passes all calls on.
     return isinstance(optimizer, tf.train.Optimizer) or (
@@ -42,14 +42,18 @@ def is_of_tf_train(optimizer) -> bool:
     )
 
 
-def makes_slots_apart(optimizer) -> bool:
+def makes_slots_apart(optimizer: Any) -> bool:
     """Whether the slots are made by a method of their own, and not as gradients are applied."""
     apply = getattr(type(optimizer), "apply_gradients", None)
     return apply is tf.train.Optimizer.apply_gradients
 
 
 def apply(
-    optimizer, pairs: list[tuple[Any, Any]], global_step: Any, name_scope: str, reuse: bool = False
+    optimizer: Any,
+    pairs: list[tuple[Any, Any]],
+    global_step: Any,
+    name_scope: str,
+    reuse: bool = False,
 ) -> tf.Operation:
     """Has an optimizer apply gradients, in a name scope of the caller.
 
@@ -89,7 +93,7 @@ def apply(
     return applied if global_step is None else count_step(global_step, [applied])
 
 
-def count_step(global_step, after: list[tf.Operation]) -> tf.Operation:
+def count_step(global_step: Any, after: list[tf.Operation]) -> tf.Operation:
     """Returns the operation that increments `global_step`, None being nothing to increment."""
     with tf.control_dependencies(after):
         return tf.no_op() if global_step is None else tf.assign_add(global_step, 1).op
@@ -106,7 +110,7 @@ def keep_train_ops() -> Iterator[None]:
         train_ops[:] = before
 
 
-def check_optimizer(optimizer) -> None:
+def check_optimizer(optimizer: Any) -> None:
     """Raises TypeError if it is no optimizer, ValueError with the reason if not wrapped."""
     if not hasattr(optimizer, "apply_gradients"):
         raise TypeError(f"`optimizer` must be an optimizer, got {optimizer!r}")
@@ -131,7 +135,7 @@ def check_optimizer(optimizer) -> None:
         )
 
 
-def check_keeps_nothing_of(optimizer, variable) -> None:
+def check_keeps_nothing_of(optimizer: Any, variable: Any) -> None:
     """Raises ValueError if an optimizer was told something of a variable when it was made.
 
     It would not know the variable of the trainable rows that it is given in its place.
@@ -189,7 +193,7 @@ def _attributes(optimizer):
             yield from _attributes(value)
 
 
-def check_no_strategy(variable) -> None:
+def check_no_strategy(variable: Any) -> None:
     """Raises ValueError under a `tf.distribute.Strategy`, which copies variables to replicas."""
     # TensorFlow 1.13 has none of it.
     if getattr(tf.distribute, "has_strategy", bool)():

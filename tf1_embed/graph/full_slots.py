@@ -19,12 +19,13 @@ import tensorflow.compat.v1 as tf
 from tf1_embed.graph.base_optimizer import apply, makes_slots_apart
 from tf1_embed.graph.scratch import TableUpdate, WrappedTable
 from tf1_embed.graph.train_ops import operations_under
+from tf1_embed.raw_ops import create_slots
 
 
 class FullSlots:
     """Has one optimizer make its slots, and knows which belong together."""
 
-    def __init__(self, optimizer):
+    def __init__(self, optimizer: Any):
         self._optimizer = optimizer
         self._made: list[Any] = []
         # The names of the variables that have their slots, and of the scratch variables of them.
@@ -59,11 +60,10 @@ class FullSlots:
         self._have_slots.update(variable.op.name for _, variable in pairs)
         with tf.variable_creator_scope(self._record):
             if makes_slots_apart(self._optimizer):
-                # What tf.train.Optimizer.apply_gradients does, in TF 1.13 to 2.21. There is no
-                # public way to have this without operations that write the variables.
+                # As tf.train.Optimizer.apply_gradients does.
                 outer = tf.name_scope(f"{name_scope}/" if name_scope else None)
                 with outer, tf.init_scope():
-                    self._optimizer._create_slots([variable for _, variable in pairs])
+                    create_slots(self._optimizer, [variable for _, variable in pairs])
             else:
                 with _keep_collections():
                     apply(self._optimizer, pairs, None, name_scope)

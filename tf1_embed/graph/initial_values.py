@@ -61,7 +61,7 @@ def of_new_rows(
     if callable(initializer):
         return initializer
     is_tensor = sources.is_tensor(initializer)
-    value = initializer if is_tensor else sources.ArrayRows(initializer)
+    value: Any = initializer if is_tensor else sources.ArrayRows(initializer)
     got = value.shape.as_list() if is_tensor else list(value.shape)
     initializers.check_values(
         full_name(frozen), got, value.dtype.base_dtype.name, shape, dtype.name
@@ -111,13 +111,10 @@ def _by_partition(partitions, function):
     `ids`, a slice, are the ids of the partition's rows; `places`, (start, stop), where these lie in
     the concatenation of all partitions.
     """
-    starts = [start for start, _ in partitions.slices]
+    parts = zip(partitions.ids_of_parts, partitions.slices)
+    by_start = {places[0]: (ids, places) for ids, places in parts}
 
     def initialize(shape, dtype=None, partition_info=None):
-        part = starts.index(partition_info.var_offset[0])
-        places = partitions.slices[part]
-        if partitions.strategy == "mod":
-            return function(slice(part, None, len(starts)), places)
-        return function(slice(*places), places)
+        return function(*by_start[partition_info.var_offset[0]])
 
     return initialize

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Callable, Sequence
+
 import tensorflow.compat.v1 as tf
 
 cast = tf.cast
@@ -19,22 +21,24 @@ def sum_of_rows(rows: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(rows, axis=0)
 
 
-def repeat(row, shape, dtype) -> tf.Tensor:
+def repeat(row: Any, shape: Sequence[int], dtype: tf.DType) -> tf.Tensor:
     """Returns rows that all are equal to `row`, float64, or a number."""
     return tf.zeros(shape, dtype) + tf.cast(row, dtype)
 
 
-def normal(shape, seeds) -> tf.Tensor:
+def normal(shape: Sequence[int], seeds: Sequence[int]) -> tf.Tensor:
     """Draws float64 from the standard normal distribution."""
     return tf.random.stateless_normal(shape, seeds, dtype=tf.float64)
 
 
-def truncated_normal(shape, seeds, dtype) -> tf.Tensor:
+def truncated_normal(shape: Sequence[int], seeds: Sequence[int], dtype: tf.DType) -> tf.Tensor:
     """Draws from the standard normal distribution, cut off at 2."""
     return tf.random.stateless_truncated_normal(shape, seeds, dtype=dtype)
 
 
-def sum_over_chunks(function, shape, old_rows, step: int) -> tf.Tensor:
+def sum_over_chunks(
+    function: Callable[[tf.Tensor], tf.Tensor], shape: Sequence[int], old_rows: Any, step: int
+) -> tf.Tensor:
     """Returns the float64 sum of `function(chunk of old rows in float64)`, of `shape`."""
 
     def add_chunk(start, total):

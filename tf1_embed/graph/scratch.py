@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 
 from tf1_embed.graph.base_optimizer import check_no_strategy
 from tf1_embed.graph.row_ops import gather_rows, scatter_rows
-from tf1_embed.graph.train_ops import check_precision, may_write, operations_under
+from tf1_embed.graph.train_ops import check_precision, operations_under, writing_operations
 from tf1_embed.graph.variables import is_ref
 from tf1_embed.rows import Rows
 
@@ -30,12 +30,12 @@ class WrappedTable:
       scratch: `tf.Variable` of the trainable rows; None until it is needed.
     """
 
-    def __init__(self, variable, rows: Rows, axis: int, full_slots: bool):
-        self.variable = variable
-        self.rows = rows
-        self.axis = axis
-        self.full_slots = full_slots
-        self.scratch: Any | None = None
+    def __init__(self, variable: Any, rows: Rows, axis: int, full_slots: bool):
+        self.variable: Any = variable
+        self.rows: Rows = rows
+        self.axis: int = axis
+        self.full_slots: bool = full_slots
+        self.scratch: Any = None
 
     def make_scratch(self) -> None:
         """Makes the variable that the base optimizer sees, once."""
@@ -69,7 +69,10 @@ class TableUpdate:
         loaded and stored with the rows.
     """
 
-    def __init__(self, table: WrappedTable, gradient, rowwise: bool, use_locking: bool):
+    table: WrappedTable
+    pair: tuple[Any, Any]
+
+    def __init__(self, table: WrappedTable, gradient: Any, rowwise: bool, use_locking: bool):
         self.table = table
         self._use_locking = use_locking
         self._ids = gradient.indices if rowwise else None
@@ -108,18 +111,18 @@ class TableUpdate:
             for whole, part in [(table.variable, table.scratch)] + self.slots
         ]
 
-    def check_applied(self, applied: tf.Operation, optimizer) -> None:
+    def check_applied(self, applied: tf.Operation, optimizer: Any) -> None:
         """Raises ValueError if the base optimizer did nothing, as some of Keras's do.
 
         Or if it would divide by a constant that is zero in the table's precision.
         """
-        operations = operations_under(applied).difference(self._loads)
-        if not any(may_write(operation, self.table.scratch) for operation in operations):
+        operations = operations_under(applied)
+        if not writing_operations(operations, self.table.scratch).difference(self._loads):
             raise ValueError(
                 f"{type(optimizer).__name__} cannot be wrapped: it does nothing in graph mode. Use "
                 f"one of tf.train, or of tf.keras.optimizers.legacy"
             )
-        check_precision(operations, self.table.variable)
+        check_precision(operations.difference(self._loads), self.table.variable)
 
     def _rows_of(self, whole):
         if whole.shape == self.table.scratch.shape:

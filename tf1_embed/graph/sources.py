@@ -8,7 +8,6 @@ holds them once.
 from __future__ import annotations
 
 import os
-import zipfile
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,13 @@ from tf1_embed import raw_ops
 from tf1_embed.checkpoint.files.catalog import Catalog
 from tf1_embed.checkpoint.files.find import Files
 from tf1_embed.graph.variables import is_ref
+from tf1_embed.npy import open_npy, read_rows
 from tf1_embed.partitions import Partitions
+from tf1_embed.rows import CHUNK_BYTES
 
-# Bytes of an array that are on their way into a variable at one time.
-CHUNK_BYTES = 16 << 20
+# Bytes of an array that are on their way into a variable at one time. Larger than elsewhere, since
+# each chunk is several operations of the graph, which take longer to make than to run.
+GRAPH_CHUNK_BYTES = 4 * CHUNK_BYTES
 
 
 class CheckpointRows:
@@ -33,6 +35,11 @@ class CheckpointRows:
       shape: tuple of ints.
       dtype: `tf.DType`.
     """
+
+    prefix: str
+    tensor_name: str
+    shape: tuple[int, ...]
+    dtype: tf.DType
 
     def __init__(self, checkpoint: str | os.PathLike, name: str):
         """Finds the tensor; reads no values.
@@ -113,18 +120,18 @@ class ArrayRows:
       dtype: `tf.DType`.
     """
 
+    shape: tuple[int, ...]
+    dtype: tf.DType
+
     def __init__(self, values: Any):
         """Takes an array, or opens the `.npy` file at the path `values`; reads no values.
 
         Raises:
           FileNotFoundError: if there is no such file.
-          ValueError: if the file is no `.npy` file, is truncated, or holds Python objects.
+          ValueError: if the file is no `.npy` file of numbers, row by row, or is truncated.
         """
-        self._path = None
-        if isinstance(values, (str, os.PathLike)):
-            self._path = os.fspath(values)
-            values = _open_npy(self._path)
-        self._values = np.asanyarray(values)
+        self._is_file = isinstance(values, (str, os.PathLike))
+        self._values = _open_npy(os.fspath(values)) if self._is_file else np.asanyarray(values)
         self.shape = self._values.shape
         self.dtype = _as_dtype(self._values.dtype)
 
@@ -148,7 +155,7 @@ class ArrayRows:
         num_rows = self.shape[0]
         row_bytes = self._values.nbytes // num_rows
         # Enough for a few dozen chunks at least, so that the graph stays small.
-        chunk_rows = max(1, CHUNK_BYTES // row_bytes, num_rows // 256)
+        chunk_rows = max(1, GRAPH_CHUNK_BYTES // row_bytes, num_rows // 256)
         read = self._chunk_reader(chunk_rows)
         with tf.device("/cpu:0"), tf.name_scope("old_rows_from_array") as scope:
             buffer = raw_ops.TemporaryVariable(shape=self.shape, dtype=self.dtype, var_name=scope)
@@ -169,26 +176,10 @@ class ArrayRows:
                 return raw_ops.DestroyTemporaryVariable(ref=buffer, var_name=scope)
 
     def _chunk_reader(self, chunk_rows):
-        source, path = self._values, self._path
-        dtype = self.dtype.as_numpy_dtype
-
-        def read(bounds):
-            start, stop = bounds
-            rows = source[start:stop]
-            if path is not None:
-                # Read, not mapped: mapped pages would count as memory of this process.
-                offset = source.offset + start * rows.nbytes // (stop - start)
-                with open(path, "rb") as file:
-                    file.seek(offset)
-                    flat = np.fromfile(file, source.dtype, rows.size)
-                if flat.size != rows.size:
-                    raise ValueError(
-                        f"{path} was cut short while it was read; expected {source.shape}"
-                    )
-                rows = flat.reshape(rows.shape)
-            return np.array(rows, dtype, order="C")
-
-        return read
+        source, dtype = self._values, self.dtype.as_numpy_dtype
+        if self._is_file:
+            return lambda bounds: read_rows(source, *bounds.tolist())
+        return lambda bounds: np.array(source[slice(*bounds)], dtype, order="C")
 
 
 class VariableRows:
@@ -198,6 +189,9 @@ class VariableRows:
       shape: tuple of ints.
       dtype: `tf.DType`.
     """
+
+    shape: tuple[int, ...]
+    dtype: tf.DType
 
     def __init__(self, variable: tf.Variable):
         """Takes a `tf.Variable` of known shape."""
@@ -258,17 +252,9 @@ def _open_npy(path):
             f"`old_rows` must be an array or the path of a .npy file; no file at {path!r}"
         )
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"`old_rows`: {path!r} cannot be read as a .npy file: {error}") from error
-    if not isinstance(values, np.memmap):
-        raise ValueError(f"`old_rows`: {path!r} must be a .npy file of one array, got an archive")
-    if not values.flags.c_contiguous:
-        raise ValueError(
-            f"`old_rows`: {path!r} is stored column by column; save it again with "
-            f"np.save(path, np.ascontiguousarray(array))"
-        )
-    return values
+        return open_npy(path)
+    except ValueError as error:
+        raise ValueError(f"`old_rows` cannot be read as a .npy file: {error}") from error
 
 
 def _as_dtype(dtype):

@@ -1,14 +1,23 @@
-"""What a training step does, read off its operations."""
+"""What a training step does, read off its operations: which of them write which variables."""
+
+from __future__ import annotations
+
+import collections
 
 import tensorflow.compat.v1 as tf
 
-# Parts of the type names of operations that write a variable (AssignSubVariableOp, ApplyAdam,
-# ResourceSparseApplyMomentum, ScatterUpdate and their kin), or hold such operations in a body of
-# their own (control flow v2).
-_WRITING = ("Assign", "Apply", "Scatter", "If", "Case", "While", "Call")
+from tf1_embed.graph import op_kinds
+from tf1_embed.graph.flow import ANYTHING, Flow
+from tf1_embed.graph.variables import variable_key
+
+# A node that may write a variable.
+#   how: what `op_kinds.WRITES` says of its type; "unreadable" for one whose body cannot be read,
+#     "unknown" for one of which it is not known what it does.
+#   places: tuple of ints, the inputs by which it is given the variable.
+Writer = collections.namedtuple("Writer", "node how places")
 
 
-def operations_under(train_op):
+def operations_under(train_op) -> set:
     """Returns all operations that run when `train_op`, an operation or a tensor, is run.
 
     Operations in bodies of control flow v2 are not among them.
@@ -26,44 +35,76 @@ def operations_under(train_op):
     return seen
 
 
-def operations_run_by(fetches):
+def writers_of(flow: Flow, variable) -> list:
+    """Returns the list of each `Writer` of a variable in a graph, run or not.
+
+    Whatever is given the variable and is not known to read it, or to hand it on, is among them; so
+    is what writes a variable of which the graph does not tell which one it is.
+    """
+    key = variable_key(variable.op)
+    found = []
+    for node in flow.nodes:
+        if node.is_unreadable:
+            found.append(Writer(node, "unreadable", ()))
+        if node.calls or node.op is None:
+            continue
+        how = op_kinds.WRITES.get(node.type)
+        places = [
+            place
+            for place, value in enumerate(node.inputs)
+            if value.carries in ("ref", "resource")
+            and key in flow.origins[value]
+            or value.carries == "resource"
+            and ANYTHING in flow.origins[value]
+            or how
+            and value.carries == "ref"
+            and ANYTHING in flow.origins[value]
+        ]
+        if how is None and not op_kinds.is_known(node.type):
+            how = "unknown"
+        places = [each for each in places if how and _takes_reference(node, each)]
+        if places:
+            found.append(Writer(node, how, tuple(places)))
+    return found
+
+
+def operations_run_by(fetches) -> set:
     """Returns all operations that `fetches` run, and those that fill the queues they wait for.
 
     Synchronous replicas leave the update to another thread, which answers by a token in a queue.
 
     Args:
-      fetches: iterable of `tf.Operation` or `tf.Tensor`.
+      fetches: list of `tf.Operation` or `tf.Tensor`.
 
     Returns:
-      set of `tf.Operation`.
+      set of `tf.Operation`, those in bodies not among them.
     """
-    operations, pending = set(), list(fetches)
-    while pending:
-        new = operations_under(pending.pop()) - operations
-        operations |= new
-        for operation in new:
-            if "Dequeue" in operation.type or "TakeGradient" in operation.type:
-                pending += [
-                    each
-                    for each in operation.inputs[0].consumers()
-                    if "Enqueue" in each.type or "ApplyGradient" in each.type
-                ]
-    return operations
+    run = Flow(fetches[0].graph).run_by(fetches)
+    return {each.op for each in run if each.op is not None and each.caller is None}
 
 
-def may_write(operation, variable):
-    """Tells whether an operation writes `variable`, or has a body to which it gives it."""
-    return any(verb in operation.type for verb in _WRITING) and any(
-        _source(tensor) in (variable.op, None) for tensor in operation.inputs
-    )
+def writing_operations(operations, variable) -> set:
+    """Returns those operations that may write a variable, by themselves or in bodies.
+
+    Args:
+      operations: set of `tf.Operation`, with all that they run.
+      variable: `tf.Variable`.
+    """
+    if not operations:
+        return set()
+    flow = Flow(next(iter(operations)).graph, operations)
+    return {each.node.outermost.op for each in writers_of(flow, variable)}
 
 
-def _source(tensor):
-    """Returns the operation that a reference comes from, None if from outside of a body."""
-    while tensor.op.type in ("Switch", "RefSwitch", "Enter", "RefEnter"):
-        tensor = tensor.op.inputs[0]
-    in_body = hasattr(tensor.graph, "captures") and tensor.op.type == "Placeholder"
-    return None if in_body else tensor.op
+def _takes_reference(node, place):
+    """Whether an operation takes a handle, or a reference to a variable rather than its value."""
+    if node.inputs[place].carries != "ref":
+        return True
+    arguments = node.op.op_def.input_arg
+    # Where arguments are lists, a place tells nothing.
+    if len(arguments) != len(node.inputs):
+        return any(each.is_ref for each in arguments)
+    return arguments[place].is_ref
 
 
 def check_precision(operations, table):

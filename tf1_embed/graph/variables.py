@@ -49,7 +49,8 @@ def resolve_variables(chosen: dict[VariableLike, Any], argument: str) -> list[Ch
       RuntimeError: if there is a string in eager mode.
       ValueError: if two keys mean the same variable.
     """
-    found, key_of = [], {}
+    found: list[Chosen] = []
+    key_of: dict[str, VariableLike] = {}
     for key, value in chosen.items():
         axis, variables = None, [key]
         if isinstance(key, str):
@@ -141,14 +142,14 @@ def is_ref(variable) -> bool:
     return not hasattr(variable, "handle")
 
 
-def partitions_of(variable) -> list[Any]:
+def partitions_of(variable: Any) -> list[Any]:
     """Returns the list of the partitions of a variable, which may be given as such a list."""
     # TensorFlow's class of partitioned variables has no public name; no other has this method.
     is_partitioned = isinstance(variable, (list, tuple)) or hasattr(variable, "as_tensor")
     return list(variable) if is_partitioned else [variable]
 
 
-def full_name(variable) -> str:
+def full_name(variable: Any) -> str:
     """Returns a variable's full name, that of the whole for a partitioned one."""
     if hasattr(variable, "as_tensor"):
         return variable.name
@@ -157,7 +158,7 @@ def full_name(variable) -> str:
     return first.op.name.rsplit("/part_", 1)[0] if others else first.op.name
 
 
-def check_strategy(variable, partition_strategy: str | None) -> None:
+def check_strategy(variable: Any, partition_strategy: str | None) -> None:
     """Raises a ValueError if lookups in a variable need a strategy, and none is given."""
     count = len(partitions_of(variable))
     if count > 1 and partition_strategy not in STRATEGIES:
@@ -168,7 +169,7 @@ def check_strategy(variable, partition_strategy: str | None) -> None:
         )
 
 
-def resolve_rows(variable, rows: RowsLike, axis: int = 0) -> Rows:
+def resolve_rows(variable: Any, rows: RowsLike, axis: int = 0) -> Rows:
     """Returns `Rows` of a variable, whatever way they are given.
 
     `Rows` are taken as they are: `check_variable` says whether they are the variable's.
@@ -195,7 +196,7 @@ def resolve_rows(variable, rows: RowsLike, axis: int = 0) -> Rows:
 
 
 def rows_by_partition(
-    variable, rows: RowsLike, partition_strategy: str | None = None, axis: int = 0
+    variable: Any, rows: RowsLike, partition_strategy: str | None = None, axis: int = 0
 ) -> list[tuple[Any, Rows]]:
     """Returns a list of (variable, its `Rows`), one for each partition.
 
@@ -225,7 +226,7 @@ def rows_by_partition(
     return list(zip(parts, rows.of_partitions(sizes, partition_strategy)))
 
 
-def check_variable(variable, rows: Rows, axis: int = 0) -> None:
+def check_variable(variable: Any, rows: Rows, axis: int = 0) -> None:
     """Checks that `rows` are rows of `variable`; raises as `freeze_rows` does."""
     _check_axis(variable, axis)
     if not variable.shape.ndims:
@@ -256,3 +257,13 @@ def _check_axis(variable, axis):
             f"`axis` of variable {variable.op.name!r} of shape {shape} cannot be {axis}. "
             f"TrainableRowsOptimizer takes a dict, `axis={{variable: 1}}`, for those where it is 1"
         )
+
+
+def variable_key(operation: tf.Operation) -> tuple[str, str, str]:
+    """Returns which variable an operation makes: its kind, container and name in the session.
+
+    Operations of one key are one variable: imported copies, a second handle of its shared name.
+    """
+    kind = "variable" if "Handle" in operation.type else "ref variable"
+    container, name = (operation.get_attr(each).decode() for each in ("container", "shared_name"))
+    return kind, container, name or operation.name

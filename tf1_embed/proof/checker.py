@@ -12,7 +12,7 @@ does the first step alone.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tensorflow.compat.v1 as tf
 
@@ -192,7 +192,7 @@ class FrozenRowsHook(tf.train.SessionRunHook):
         self._every_n_steps = every_n_steps
         self._every_n_secs = every_n_secs
         self._certificate = certificate
-        self._checker = None
+        self._checker: Any = None
         self._started = False
 
     def begin(self) -> None:

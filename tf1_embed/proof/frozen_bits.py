@@ -152,7 +152,7 @@ class FrozenBits:
         for _, values in self._chunks(session):
             in_making.update(values)
             if file is not None:
-                file.write(as_bytes(values))
+                file.write(as_bytes(values).data)
         digest, expected = in_making.hexdigest(), self._expected
         if expected is not None and digest != expected.digest:
             self._report(session, self._change_since(expected.base, session))

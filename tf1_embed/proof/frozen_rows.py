@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Dict, Sequence, Union
+from typing import TYPE_CHECKING, Dict, Sequence, Union
 
 from tf1_embed.certificates import SUFFIX, read_certificates
 from tf1_embed.graph.live_rows import frozen_variable_and_rows
@@ -19,12 +19,15 @@ from tf1_embed.proof.frozen_bits import FrozenBits
 from tf1_embed.rows import RowsLike
 from tf1_embed.table import SplitTable
 
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike
+
 FrozenRows = Union[Dict[VariableLike, RowsLike], SplitTable, Sequence[SplitTable]]
 
 
 def frozen_bits_of(
     frozen_rows: FrozenRows,
-    expected: str | None,
+    expected: PathLike | None,
     partition_strategy: str | None,
     axis: int | dict[VariableLike, int],
 ) -> list[FrozenBits]:

@@ -4,13 +4,12 @@ import functools
 import os
 import re
 
+from tf1_embed.npy import MAGIC
+from tf1_embed.rows import CHUNK_BYTES
 from tf1_embed.word_vectors.binary import BinaryVectors
 from tf1_embed.word_vectors.header import HEADER
-from tf1_embed.word_vectors.npy import MAGIC, NpyVectors
+from tf1_embed.word_vectors.npy import NpyVectors
 from tf1_embed.word_vectors.text import TextVectors
-
-# Bytes of vectors that are in memory at one time.
-CHUNK_BYTES = 16 << 20
 
 _READERS = {
     "word2vec": functools.partial(TextVectors, has_header=True),

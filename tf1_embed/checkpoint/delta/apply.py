@@ -1,31 +1,37 @@
 """Appends the new rows of deltas to the tables that they were made for."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING, Mapping, Sequence
 
 import numpy as np
 
 from tf1_embed.bfloat16 import cast
 from tf1_embed.checkpoint.clocks import find_clocks, fresh_clocks
-from tf1_embed.checkpoint.delta.file import check_output, read_delta
+from tf1_embed.checkpoint.delta.file import NewRows, check_output, read_delta
 from tf1_embed.checkpoint.delta.rows import Stack, check_fits, find_axis, fingerprints, slots_of
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.growth import Growth
-from tf1_embed.checkpoint.rewrite import rewrite
-from tf1_embed.checkpoint.slots import SAME_AS_TABLE, check_slot_values, initial_value
+from tf1_embed.checkpoint.rewrite import Written, rewrite
+from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, check_slot_values, initial_value
 from tf1_embed.vocabulary import IdMap
+
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike, Progress
 
 
 def apply_delta(
-    base,
-    deltas,
-    out,
-    slot_values=None,
-    clocks=None,
-    partition_strategy=None,
-    force=False,
-    dry_run=False,
-    progress=None,
-):
+    base: PathLike,
+    deltas: PathLike | Sequence[PathLike],
+    out: PathLike,
+    slot_values: Mapping[str, float] | None = None,
+    clocks: str | None = None,
+    partition_strategy: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> list[Written]:
     """Writes a checkpoint that has the new rows of one delta, or of several in order.
 
         base                 delta               out
@@ -73,9 +79,8 @@ def apply_delta(
     prefixes = [deltas] if isinstance(deltas, (str, os.PathLike)) else list(deltas)
     if not prefixes:
         raise ValueError("`deltas` must be the prefix of a delta, or a list of such; got none")
-    deltas = [read_delta(prefix) for prefix in prefixes]
-    steps = {}
-    for delta in deltas:
+    steps: dict[str, list[tuple[str, NewRows]]] = {}
+    for delta in map(read_delta, prefixes):
         for name, new in delta.tables.items():
             steps.setdefault(name, []).append((delta.prefix, new))
     with CheckpointReader(base) as reader:

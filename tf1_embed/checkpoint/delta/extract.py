@@ -1,6 +1,9 @@
 """Takes the new rows out of a grown checkpoint, once the old ones are proved the same."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING, Sequence
 
 import numpy as np
 
@@ -14,24 +17,27 @@ from tf1_embed.checkpoint.slots import variable_name
 from tf1_embed.checkpoint.verify import verify_checkpoint
 from tf1_embed.checkpoint.vocabulary_axis import also_axes, table_axes
 from tf1_embed.rows import Rows, ids_of, rows_in_chunk
-from tf1_embed.vocabulary import NONE_RESERVED, IdMap, append_map
+from tf1_embed.vocabulary import NONE_RESERVED, IdMap, Reserved, append_map
+
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike, Progress
 
 
 def extract_delta(
-    base,
-    grown,
-    tables,
-    out,
-    also=(),
-    id_map=None,
-    tokens=None,
-    reserved=NONE_RESERVED,
-    with_slots=True,
-    partition_strategy=None,
-    force=False,
-    dry_run=False,
-    progress=None,
-):
+    base: PathLike,
+    grown: PathLike,
+    tables: Sequence[str],
+    out: PathLike,
+    also: Sequence[str] = (),
+    id_map: IdMap | None = None,
+    tokens: Sequence[str] | None = None,
+    reserved: Reserved = NONE_RESERVED,
+    with_slots: bool = True,
+    partition_strategy: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> list[Written]:
     """Writes the new rows of a grown checkpoint as a delta, once the old ones are proved the same.
 
         base                 grown                out                  out.delta.json

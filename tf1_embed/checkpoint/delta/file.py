@@ -1,27 +1,31 @@
 """Deltas as files: a small checkpoint of new rows, and JSON that says what they belong to."""
 
+from __future__ import annotations
+
 import json
 import os
-import re
-import reprlib
-from collections import namedtuple
+from typing import TYPE_CHECKING, NamedTuple, Sequence
+
+import numpy as np
 
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
 from tf1_embed.fingerprints import digest_of
+from tf1_embed.json_file import Kind, is_digest, is_int
 from tf1_embed.new_file import new_file
 from tf1_embed.rows import Rows
 from tf1_embed.version import __version__
 
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike
+
 SUFFIX = ".delta.json"
 
-_FORMAT = 1
-
-# More than the tokens of any delta, and still read at once.
-_MAX_JSON_BYTES = 1 << 28
+# The bytes are more than the tokens of any delta, and still read at once.
+_KIND = Kind("delta", "Extract the delta again", format=1, max_bytes=1 << 28)
 
 
-class Delta(namedtuple("Delta", "prefix tables tokens")):
+class Delta(NamedTuple):
     """What was added to a checkpoint.
 
     Attributes:
@@ -30,10 +34,12 @@ class Delta(namedtuple("Delta", "prefix tables tokens")):
       tokens: tuple of strings, the tokens of the new rows in the order of their ids, or None.
     """
 
-    __slots__ = ()
+    prefix: str
+    tables: dict[str, NewRows]
+    tokens: Sequence[str] | None
 
 
-class NewRows(namedtuple("NewRows", "axis rows base_digest grown_digest values slots")):
+class NewRows(NamedTuple):
     """The new rows of a variable, or the new columns of a projection.
 
     Attributes:
@@ -45,15 +51,20 @@ class NewRows(namedtuple("NewRows", "axis rows base_digest grown_digest values s
       slots: dict from the name in a checkpoint of each slot variable to such an array.
     """
 
-    __slots__ = ()
+    axis: int
+    rows: Rows
+    base_digest: str
+    grown_digest: str
+    values: np.ndarray
+    slots: dict[str, np.ndarray]
 
     @property
-    def num_old_rows(self):
+    def num_old_rows(self) -> int:
         """How many rows the variable had before it grew."""
         return self.rows.size - self.rows.count
 
 
-def delta_path(prefix):
+def delta_path(prefix: PathLike) -> str:
     """Returns the path of the JSON beside a delta's checkpoint.
 
     Example:
@@ -63,7 +74,7 @@ def delta_path(prefix):
     return os.fspath(prefix) + SUFFIX
 
 
-def check_output(out, force, sources):
+def check_output(out: PathLike, force: bool, sources: Sequence[PathLike]) -> None:
     """Raises an error if a checkpoint cannot be written because of what is there.
 
     Args:
@@ -75,7 +86,7 @@ def check_output(out, force, sources):
         CheckpointWriter(out, force=force, source=source)
 
 
-def write_delta(delta, force=False):
+def write_delta(delta: Delta, force: bool = False) -> None:
     """Writes a delta, its JSON first: without the index that comes last it is none.
 
     Args:
@@ -88,7 +99,7 @@ def write_delta(delta, force=False):
     """
     path = delta_path(delta.prefix)
     content = {
-        "format": _FORMAT,
+        "format": _KIND.format,
         "tables": {name: _as_json(each) for name, each in delta.tables.items()},
         "tokens": delta.tokens,
         "versions": {"tf1_embed": __version__},
@@ -103,7 +114,7 @@ def write_delta(delta, force=False):
             file.write(json.dumps(content, indent=1, sort_keys=True).encode("ascii") + b"\n")
 
 
-def read_delta(prefix):
+def read_delta(prefix: PathLike) -> Delta:
     """Reads a delta whole, and checks that its two files say the same.
 
     Args:
@@ -124,17 +135,13 @@ def read_delta(prefix):
             f"there is no delta {prefix!r}, which would have a file {path!r}. Deltas are made by "
             f"tf1_embed.extract_delta (tf1-embed delta extract)"
         )
-    content = _Fields(path, _load(path))
-    if content.take("format", "an int", _is_int) != _FORMAT:
-        raise content.invalid(
-            f"it has format {content.entries['format']}, and this version reads {_FORMAT}"
-        )
+    content = _KIND.read(path)
     entries = content.take("tables", "a dict of tables", lambda x: isinstance(x, dict) and x)
     tokens = content.take("tokens", "a list of tokens, each once, or null", _are_tokens)
     with CheckpointReader(prefix) as reader:
         told, tables = [], {}
         for name, entry in entries.items():
-            tables[name] = _read_table(reader, name, _Fields(path, entry, f" of {name!r}"))
+            tables[name] = _read_table(reader, name, content.of(entry, f" of {name!r}"))
             told += [name, *tables[name].slots]
         if sorted(told) != reader.names():
             raise content.invalid(f"its checkpoint holds other tensors: {reader.names()!r:.200}")
@@ -161,18 +168,12 @@ def _as_json(new):
 
 def _read_table(reader, name, fields):
     """Returns the `NewRows` that the fields describe and the checkpoint holds."""
-    axis = fields.take("axis", "0 or 1", lambda x: _is_int(x) and x < 2)
+    axis = fields.take("axis", "0 or 1", lambda x: is_int(x) and x < 2)
     base, grown, digest = (
-        fields.take(key, "64 hexadecimal digits", _is_digest)
-        for key in ("base_sha256", "grown_sha256", "new_sha256")
+        fields.take_digest(key) for key in ("base_sha256", "grown_sha256", "new_sha256")
     )
-    size = fields.take("size", "an int", _is_int)
-    runs = fields.take("rows", "a list of [start, stop] pairs of ints", _are_pairs)
+    rows = fields.take_rows()
     slots = fields.take("slots", "a dict from names to SHA-256", _are_digests)
-    try:
-        rows = Rows.of_runs(runs, size)
-    except (OverflowError, TypeError, ValueError) as error:
-        raise fields.invalid(f"`rows`{fields.where}: {error}") from error
     arrays = {}
     for tensor, expected in [(name, digest), *slots.items()]:
         if tensor not in reader.names():
@@ -196,56 +197,8 @@ def _read_table(reader, name, fields):
     return NewRows(axis, rows, base, grown, arrays.pop(name), arrays)
 
 
-class _Fields:
-    """A dict out of the JSON, whose values are checked as they are taken."""
-
-    def __init__(self, path, entries, where=""):
-        """Takes the path of the file, the dict, and what errors say about its place."""
-        self.path, self.entries, self.where = path, entries, where
-
-    def take(self, key, expected, is_valid):
-        """Returns the value of a key; raises a ValueError if it is missing or not valid."""
-        if not isinstance(self.entries, dict) or key not in self.entries:
-            raise self.invalid(f"it has no `{key}`{self.where}")
-        value = self.entries[key]
-        if not is_valid(value):
-            got = reprlib.repr(value)
-            raise self.invalid(f"`{key}`{self.where} must be {expected}, got {got}")
-        return value
-
-    def invalid(self, what):
-        """Returns the error for a file in which something is wrong."""
-        return _invalid(self.path, what)
-
-
-def _load(path):
-    if os.path.getsize(path) > _MAX_JSON_BYTES:
-        raise _invalid(path, f"it has more than {_MAX_JSON_BYTES} bytes")
-    with open(path, encoding="utf-8") as file:
-        try:
-            # An int of a million digits takes Python minutes; no field has one of twenty.
-            return json.load(file, parse_int=lambda digits: int(digits[:20]))
-        except (RecursionError, ValueError) as error:
-            raise _invalid(path, f"it is not JSON, or truncated: {error}") from error
-
-
-def _is_int(value):
-    # In Python a bool is an int, too.
-    return type(value) is int and 0 <= value < 2**62
-
-
-def _is_digest(value):
-    return isinstance(value, str) and re.match(r"[0-9a-f]{64}\Z", value)
-
-
 def _are_digests(value):
-    return isinstance(value, dict) and all(map(_is_digest, value.values()))
-
-
-def _are_pairs(value):
-    return isinstance(value, list) and all(
-        isinstance(each, list) and len(each) == 2 and all(map(_is_int, each)) for each in value
-    )
+    return isinstance(value, dict) and all(map(is_digest, value.values()))
 
 
 def _are_tokens(value):
@@ -254,7 +207,3 @@ def _are_tokens(value):
         and all(isinstance(each, str) and each for each in value)
         and len(set(value)) == len(value)
     )
-
-
-def _invalid(path, what):
-    return ValueError(f"{path!r} cannot be read as a delta: {what}. Extract the delta again")

@@ -1,15 +1,28 @@
 """Removes the new rows of a delta from the tables that it was applied to."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from tf1_embed.checkpoint.delta.file import check_output, read_delta
 from tf1_embed.checkpoint.delta.rows import Removal, check_fits, find_axis, fingerprints, slots_of
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.growth import Growth
-from tf1_embed.checkpoint.rewrite import rewrite
+from tf1_embed.checkpoint.rewrite import Written, rewrite
+
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike, Progress
 
 
 def revert_delta(
-    grown, delta, out, partition_strategy=None, force=False, dry_run=False, progress=None
-):
+    grown: PathLike,
+    delta: PathLike,
+    out: PathLike,
+    partition_strategy: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> list[Written]:
     """Writes a checkpoint without the new rows of a delta: the inverse of `apply_delta`.
 
     Of several deltas the last is reverted first. The rows that stay must have the very bits that
@@ -39,22 +52,22 @@ def revert_delta(
       OSError: if the disk is full.
       CheckpointDamaged: if a checkpoint is damaged.
     """
-    delta = read_delta(delta)
+    removed = read_delta(delta)
     with CheckpointReader(grown) as reader:
-        check_output(out, force, [reader.prefix, delta.prefix])
+        check_output(out, force, [reader.prefix, removed.prefix])
         changes = {}
-        for name, new in delta.tables.items():
+        for name, new in removed.tables.items():
             axis = find_axis(reader, name, new.axis)
-            check_fits(reader, axis, axis.name, new.values.dtype, new.values.shape, delta.prefix)
+            check_fits(reader, axis, axis.name, new.values.dtype, new.values.shape, removed.prefix)
             if axis.size != new.rows.size:
                 raise ValueError(
-                    f"with the rows of delta {delta.prefix} {str(axis)!r} has {new.rows.size} "
+                    f"with the rows of delta {removed.prefix} {str(axis)!r} has {new.rows.size} "
                     f"rows, but here it has {axis.size}. Revert the delta that was applied last"
                 )
             (digest,) = fingerprints(reader, axis, [~new.rows], partition_strategy)
             if digest != new.base_digest:
                 raise ValueError(
-                    f"without the rows of delta {delta.prefix} {str(axis)!r} would have the "
+                    f"without the rows of delta {removed.prefix} {str(axis)!r} would have the "
                     f"SHA-256 {digest}, but before it was {new.base_digest}. Either rows changed, "
                     f"or another delta was applied last, which is to be reverted first"
                 )

@@ -1,18 +1,23 @@
 """The rows of deltas among those of a variable: where they come to lie, and what all hash to."""
 
+from __future__ import annotations
+
+from typing import Any, Callable, Sequence
+
 import numpy as np
 
 from tf1_embed.checkpoint.files.dtypes import as_dtype
+from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.growth import Growth
-from tf1_embed.checkpoint.slots import find_slots, variable_name
+from tf1_embed.checkpoint.slots import Slot, find_slots, variable_name
 from tf1_embed.checkpoint.vocabulary_axis import VocabularyAxis
 from tf1_embed.fingerprints import Digest
 from tf1_embed.rows import Rows, rows_in_chunk
 from tf1_embed.vocabulary import IdMap
 
 
-def ids_after(ids, new_rows):
+def ids_after(ids: Any, new_rows: Rows) -> np.ndarray:
     """Returns the ids that rows have in a grown table.
 
     Args:
@@ -26,7 +31,7 @@ def ids_after(ids, new_rows):
       >>> ids_after([0, 1, 2], Rows.range(1, 3, size=5))
       array([0, 3, 4])
     """
-    # Before which old row each new one came.
+    # How many old rows come before each new one.
     places = new_rows.ids() - np.arange(new_rows.count)
     return np.asarray(ids, np.int64) + np.searchsorted(places, ids, side="right")
 
@@ -34,14 +39,14 @@ def ids_after(ids, new_rows):
 class Removal:
     """The ids of a table from which rows are taken: an `IdMap` back to the table before it grew."""
 
-    def __init__(self, rows):
+    def __init__(self, rows: Rows) -> None:
         """Takes the `Rows` of the grown table that go."""
         self.num_rows, self.num_old_rows = rows.size - rows.count, rows.size
         self.new_rows = Rows.range(0, 0, size=self.num_rows)
         self.appends = False
         self._rows = rows
 
-    def old_ids(self, ids):
+    def old_ids(self, ids: Any) -> np.ndarray:
         """Returns the ids that rows have in the grown table."""
         return ids_after(ids, self._rows)
 
@@ -57,20 +62,22 @@ class Stack:
       rows: `Rows` of the last grown table, all that are not in the base.
     """
 
-    def __init__(self, new_rows):
+    rows: Rows
+
+    def __init__(self, new_rows: Sequence[Rows]) -> None:
         """Takes a list of `Rows`, those that are new in the table after each delta."""
-        ids = []
+        ids: list[np.ndarray] = []
         for rows in new_rows:
             ids = [ids_after(each, rows) for each in ids] + [rows.ids()]
         self._ids, self._size = ids, new_rows[-1].size
         self.rows = self._of(0)
         self._order = np.argsort(np.concatenate(ids))
 
-    def rows_at(self, level):
+    def rows_at(self, level: int) -> Rows:
         """Returns the `Rows` of the last grown table that were there after `level` deltas."""
         return ~self._of(level)
 
-    def join(self, arrays, axis):
+    def join(self, arrays: Sequence[np.ndarray], axis: int) -> np.ndarray:
         """Returns the new rows of each delta, along an axis, in the order of their last ids."""
         return np.take(np.concatenate(arrays, axis), self._order, axis)
 
@@ -79,8 +86,14 @@ class Stack:
 
 
 def fingerprints(
-    reader, axis, wanted, partition_strategy=None, new_rows=None, values=None, update=None
-):
+    reader: CheckpointReader,
+    axis: VocabularyAxis,
+    wanted: Sequence[Rows],
+    partition_strategy: str | None = None,
+    new_rows: Rows | None = None,
+    values: np.ndarray | None = None,
+    update: Callable[[int], Any] | None = None,
+) -> list[str]:
     """Returns the fingerprints of several sets of rows of a variable, which is read once.
 
     Of a projection [dim, num_ids] the sets are columns; the matrix of these is what is hashed.
@@ -113,7 +126,7 @@ def fingerprints(
     return [digest.hexdigest() for digest in digests]
 
 
-def find_axis(reader, name, axis):
+def find_axis(reader: CheckpointReader, name: str, axis: int) -> VocabularyAxis:
     """Returns the `VocabularyAxis` of a variable in one more checkpoint.
 
     Args:
@@ -135,7 +148,14 @@ def find_axis(reader, name, axis):
     return VocabularyAxis(name, axis, shape[axis])
 
 
-def check_fits(reader, axis, name, dtype, shape, where):
+def check_fits(
+    reader: CheckpointReader,
+    axis: VocabularyAxis,
+    name: str,
+    dtype: Any,
+    shape: Sequence[int],
+    where: str,
+) -> None:
     """Checks that a variable's rows are those of another one.
 
     Args:
@@ -160,12 +180,12 @@ def check_fits(reader, axis, name, dtype, shape, where):
         )
 
 
-def slots_of(reader, axis):
+def slots_of(reader: CheckpointReader, axis: VocabularyAxis) -> list[Slot]:
     """Returns the `Slot` of each slot variable that has an entry for each id, a list."""
     return [
         slot
         for slot in find_slots(reader).values()
-        # One number for each row of a projection is nothing to an id.
+        # What has one number for each row of a projection has no axis of ids.
         if slot.table == axis.name and reader.shape(slot.name)[axis.axis :][:1] == (axis.size,)
     ]
 

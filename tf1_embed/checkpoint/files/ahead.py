@@ -1,12 +1,17 @@
 """Runs an iterator one step ahead of its consumer."""
 
+from __future__ import annotations
+
 import queue
 import threading
+from typing import Iterable, Iterator, TypeVar
+
+Item = TypeVar("Item")
 
 _END = object()
 
 
-def ahead(items):
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
     """Yields the items of an iterable while a thread already makes the next one.
 
     Reading and checking a chunk then take place while the one before is written. An exception of
@@ -17,7 +22,7 @@ def ahead(items):
       >>> list(ahead(iter("abc")))
       ['a', 'b', 'c']
     """
-    ready = queue.Queue(maxsize=1)
+    ready: queue.Queue = queue.Queue(maxsize=1)
     abandoned = threading.Event()
 
     def run():

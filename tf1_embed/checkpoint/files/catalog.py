@@ -17,7 +17,7 @@ from tf1_embed.checkpoint.files.find import (
 from tf1_embed.checkpoint.files.index import Entry, num_values, read_index, slice_key, slice_shape
 from tf1_embed.checkpoint.files.sstable import SSTableError
 
-# The key under which an object-based checkpoint has the variable at the path before it.
+# What follows the path of a variable in its key in an object-based checkpoint.
 OBJECT_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
@@ -144,7 +144,7 @@ class Catalog:
             return
         shape, parts = self.shape(name), self._parts[name]
         overlap = _overlap(parts)
-        # Without an overlap, as many values as the whole has are the whole.
+        # Slices that do not overlap and have as many values as the whole leave no hole.
         if overlap or sum(part.entry.num_values for part in parts) != num_values(shape):
             problem = "overlap" if overlap else "do not cover it"
             raise self._damaged(f"the slices of {name!r}, of shape {list(shape)}, {problem}")
@@ -218,6 +218,14 @@ class Part:
     """
 
     __slots__ = ("dtype", "entry", "extents", "has_values", "name", "start", "stop")
+
+    name: str
+    entry: Entry
+    extents: tuple[tuple[int, int | None], ...]
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+    dtype: DType | None
+    has_values: bool
 
     def __init__(self, name: str, entry: Entry, extents: tuple):
         """Takes the name, the entry and the extents."""

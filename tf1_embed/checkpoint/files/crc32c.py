@@ -12,7 +12,10 @@ Source of the idea: Russell, "Chorba: A novel CRC32 implementation", arXiv 2412.
 exponents were found by search for this polynomial; a test checks them.
 """
 
+from __future__ import annotations
+
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +28,7 @@ _ORDER = (1 << 31) - 1
 # Exponents of y in y^first = y^second + y^third + 1.
 FOLD = (2 * 6777, 2 * 484, 2 * 100)
 _BLOCK = FOLD[0] - FOLD[1]
-# Bytes after which no block is left that folds.
+# With fewer bytes than these, no block is left that folds.
 _MAX_REST = 8 * (FOLD[0] + _BLOCK)
 # Bytes that are folded at one time: they stay in the processor's cache.
 _PIECE = 1 << 19
@@ -42,14 +45,14 @@ class Crc32c:
       '0xe3069283'
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         """Starts with no bytes."""
         self._num_bytes = 0
         # Less than 210 KB that have the same remainder as all bytes so far.
         self._rest = np.empty(0, np.uint8)
 
     @classmethod
-    def after(cls, crc, num_bytes):
+    def after(cls, crc: int, num_bytes: int) -> Crc32c:
         """Returns that of `num_bytes` bytes of which only the CRC-32C is known.
 
         Example:
@@ -65,7 +68,7 @@ class Crc32c:
         new._rest = np.array([remainder], "<u4").view(np.uint8)
         return new
 
-    def update(self, data):
+    def update(self, data: Any) -> None:
         """Adds the bytes that come next, any contiguous ones, such as those of a NumPy array."""
         data = np.frombuffer(data, np.uint8)
         self._num_bytes += data.size
@@ -82,12 +85,12 @@ class Crc32c:
             size -= folded
         self._rest = content[:size].copy()
 
-    def value(self):
+    def value(self) -> int:
         """Returns the CRC-32C of the bytes so far, an int in [0, 2**32)."""
         return _remainder(self._rest) ^ _register(self._num_bytes)
 
 
-def crc32c(data):
+def crc32c(data: Any) -> int:
     """Returns the CRC-32C of bytes, such as those of a contiguous NumPy array.
 
     Example:
@@ -99,12 +102,12 @@ def crc32c(data):
     return crc.value()
 
 
-def mask(crc):
+def mask(crc: int) -> int:
     """Returns a checksum as TensorFlow stores it, so that checksums of checksums work."""
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def unmask(masked):
+def unmask(masked: int) -> int:
     """Returns the checksum that `mask` made `masked` from."""
     rotated = (masked - 0xA282EAD8) & 0xFFFFFFFF
     return (rotated >> 17 | rotated << 15) & 0xFFFFFFFF
@@ -154,7 +157,7 @@ def _tables(factor):
     for byte in range(4):
         for bit in range(8):
             product = _multiply(1 << (8 * byte + bit), factor)
-            # Each value with this bit is the one without it, and the bit.
+            # The product of a value that has this bit: that of its lower bits, plus the bit's.
             tables[byte, 1 << bit : 2 << bit] = tables[byte, : 1 << bit] ^ np.uint32(product)
     return tables
 

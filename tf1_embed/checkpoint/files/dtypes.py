@@ -12,7 +12,7 @@ import numpy as np
 from tf1_embed.bfloat16 import BFLOAT16, name_of
 
 # In the order of their numbers, from 1 on: a NumPy type, or None for what has no size of its own.
-# As in TensorFlow, the bits of what NumPy does not know are a field of that name.
+# What NumPy does not know is, as in TensorFlow, a structure of one field: its name and its bits.
 _TYPES = {
     "float32": np.float32,
     "float64": np.float64,

@@ -10,9 +10,11 @@ the keys of slices `tensorflow/core/util/saved_tensor_slice_util.cc` and
 `tensorflow/core/lib/strings/ordered_code.cc`.
 """
 
+from __future__ import annotations
+
 import functools
 import operator
-from collections import namedtuple
+from typing import Any, Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from tf1_embed.checkpoint.files.sstable import (
     SSTableError,
@@ -36,11 +38,15 @@ _DIM, _DIM_SIZE = 2 << 3 | BYTES, 1 << 3 | _VARINT
 _EXTENT, _START, _LENGTH = 1 << 3 | BYTES, 1 << 3 | _VARINT, 2 << 3 | _VARINT
 
 _HEADER_KEY = b""
-# Of one data file, little-endian, by a writer of version 1.
+# Says: one data file, little-endian, by a writer of version 1.
 _HEADER = b"\x08\x01\x1a\x02\x08\x01"
 
 
-class Entry(namedtuple("Entry", "dtype shape shard offset size crc slices")):
+# One (start, length) for each axis; a length of None is the whole axis.
+Extents = Tuple[Tuple[int, Optional[int]], ...]
+
+
+class Entry(NamedTuple):
     """Where a tensor, or a slice of one, lies.
 
     Attributes:
@@ -50,24 +56,29 @@ class Entry(namedtuple("Entry", "dtype shape shard offset size crc slices")):
       offset: int, in bytes, from the start of the data file.
       size: int, in bytes.
       crc: int, the masked CRC-32C of the bytes.
-      slices: tuple of slices, if the tensor was saved in slices. A slice is a tuple of one
-        (start, length) for each axis; a length of None is the whole axis.
+      slices: tuple of the `Extents` of each slice, if the tensor was saved in slices.
     """
 
-    __slots__ = ()
+    dtype: int
+    shape: tuple[int, ...]
+    shard: int
+    offset: int
+    size: int
+    crc: int
+    slices: tuple[Extents, ...]
 
     @property
-    def num_values(self):
+    def num_values(self) -> int:
         """How many values are in the shape."""
         return num_values(self.shape)
 
 
-def num_values(shape):
+def num_values(shape: Sequence[int]) -> int:
     """Returns how many values a shape has. NumPy's product would overflow on a damaged one."""
     return functools.reduce(operator.mul, shape, 1)
 
 
-def read_index(content):
+def read_index(content: bytes) -> tuple[dict[bytes, Entry], int]:
     """Returns the entries of an index.
 
     Args:
@@ -88,7 +99,7 @@ def read_index(content):
     return {key: _read_entry(value) for key, value in entries.items()}, header.get(_NUM_SHARDS, 1)
 
 
-def write_index(entries):
+def write_index(entries: Mapping[bytes, Entry]) -> bytes:
     """Returns the bytes of the `.index` file of a checkpoint of one data file.
 
     Args:
@@ -99,12 +110,12 @@ def write_index(entries):
     return write_sstable(encoded)
 
 
-def slice_key(name, extents):
+def slice_key(name: bytes, extents: Extents) -> bytes:
     """Returns the key of a slice of a tensor.
 
     Args:
       name: bytes, the tensor's name.
-      extents: tuple of (start, length), one for each axis; a length of None is the whole axis.
+      extents: `Extents`.
     """
     escaped = b"\0\xff".join(part.replace(b"\xff", b"\xff\0") for part in name.split(b"\0"))
     key = b"\0" + escaped + b"\0\1" + _ordered(len(extents))
@@ -113,7 +124,7 @@ def slice_key(name, extents):
     return key
 
 
-def slice_shape(extents, shape):
+def slice_shape(extents: Extents, shape: Sequence[int]) -> tuple[int, ...]:
     """Returns the shape of a slice of a tensor of `shape`."""
     return tuple(dim if length is None else length for (_, length), dim in zip(extents, shape))
 
@@ -124,7 +135,8 @@ def _ordered(value):
 
 
 def _ordered_signed(value):
-    # As many leading ones as there are bytes, then the number; for negative ones, all inverted.
+    # As many one bits as there are bytes, a zero bit, then the number. Of a negative number, all
+    # bits are inverted.
     magnitude = ~value if value < 0 else value
     size = magnitude.bit_length() // 7 + 1
     leading = (1 << size) - 1 << (7 * size)
@@ -168,13 +180,14 @@ def _write_entry(entry):
 
 
 def _write_extent(start, length):
-    # A length that is left out is the whole axis, so a length of 0 is not.
+    # TensorFlow takes a missing length for the whole axis, so a length of 0 is written.
     length = b"" if length is None else bytes([_LENGTH]) + write_varint(length)
     return _number(_START, start) + length
 
 
-def fields(data):
-    """Yields the tag and the value of each field of a protocol buffer."""
+def fields(data: bytes) -> Iterator[tuple[int, Any]]:
+    """Yields the tag of each field of a protocol buffer, and its value, an int or bytes."""
+    value: Any
     position = 0
     while position < len(data):
         tag, position = read_varint(data, position)
@@ -198,7 +211,7 @@ def fields(data):
 
 
 def _number(tag, value):
-    # As TensorFlow does, zeros are left out.
+    # Zeros are left out, as TensorFlow does.
     return bytes([tag]) + write_varint(value) if value else b""
 
 

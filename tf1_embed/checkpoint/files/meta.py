@@ -19,7 +19,7 @@ _GRAPH, _NODE = 2 << 3 | BYTES, 1 << 3 | BYTES
 _NAME, _INPUT, _ATTR = 1 << 3 | BYTES, 3 << 3 | BYTES, 5 << 3 | BYTES
 _KEY, _VALUE, _TENSOR = 1 << 3 | BYTES, 2 << 3 | BYTES, 8 << 3 | BYTES
 _FLOATS, _DOUBLES = 5 << 3 | BYTES, 6 << 3 | BYTES
-# A node that holds one number, and no more than that, is smaller.
+# Larger nodes are passed over: one that holds a single number is smaller.
 _MAX_NODE_BYTES = 4096
 
 # How TensorFlow calls the constant that a ref or a resource variable begins with.

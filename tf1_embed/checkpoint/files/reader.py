@@ -59,7 +59,7 @@ class CheckpointReader(Catalog):
     def __enter__(self) -> CheckpointReader:
         return self
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def close(self) -> None:

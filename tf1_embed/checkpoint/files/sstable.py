@@ -7,7 +7,10 @@
 Source: LevelDB, `doc/table_format.md`; TensorFlow's copy is in `tensorflow/core/lib/io`.
 """
 
+from __future__ import annotations
+
 import struct
+from typing import Mapping
 
 from tf1_embed.checkpoint.files.crc32c import crc32c, mask
 
@@ -25,7 +28,7 @@ class SSTableError(ValueError):
     """The bytes are no whole sorted table."""
 
 
-def read_sstable(content):
+def read_sstable(content: bytes) -> dict[bytes, bytes]:
     """Returns the keys and values of a sorted table.
 
     Args:
@@ -61,7 +64,7 @@ def read_sstable(content):
     return entries
 
 
-def write_sstable(entries):
+def write_sstable(entries: Mapping[bytes, bytes]) -> bytes:
     """Returns the bytes of a sorted table.
 
     Args:
@@ -86,7 +89,7 @@ def write_sstable(entries):
     return bytes(content)
 
 
-def write_varint(value):
+def write_varint(value: int) -> bytes:
     """Returns a number as bytes of seven bits, the lowest first."""
     encoded = bytearray()
     while value >= 128:
@@ -96,7 +99,7 @@ def write_varint(value):
     return bytes(encoded)
 
 
-def read_varint(data, position):
+def read_varint(data: bytes, position: int) -> tuple[int, int]:
     """Returns the number that starts at a position of `data`, and the position after it."""
     value = 0
     for shift in range(0, 70, 7):

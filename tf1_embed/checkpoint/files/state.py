@@ -9,9 +9,10 @@ import re
 from typing import Iterable
 
 _LATEST, _ALL = "model_checkpoint_path", "all_model_checkpoint_paths"
-# A field, whose string may be in several pieces, each in quotes of one of two kinds.
+# The string of a field may be in several pieces, each in single or double quotes.
 _STRING = r'"(?:[^"\\\n]|\\.)*"' + "|" + r"'(?:[^'\\\n]|\\.)*'"
-# Comments and other strings are passed over, whatever they say.
+# Comments and strings of other fields are matched as well, so that what looks like a field
+# within them is passed over.
 _TOKEN = re.compile(rf"#.*|(?<!\w)({_LATEST}|{_ALL})\s*:\s*((?:(?:{_STRING})\s*)+)|{_STRING}")
 _ESCAPE = re.compile(rb"\\([0-7]{1,3}|[xX][0-9a-fA-F]{1,2}|.)", re.DOTALL)
 _CHARACTERS = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11}
@@ -45,7 +46,7 @@ def write_state(latest: str, paths: Iterable[str]) -> str:
 
 
 def _escape(path):
-    # Bytes that are no ASCII in octal digits, which every version of TensorFlow reads.
+    # What is not ASCII becomes octal digits, which every version of TensorFlow reads.
     return "".join(
         _ESCAPED.get(byte) or (chr(byte) if 32 <= byte < 127 else rf"\{byte:03o}")
         for byte in path.encode("utf-8", "surrogateescape")

@@ -8,7 +8,6 @@ import numpy as np
 
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.partitions import STRATEGIES, Partitions
-from tf1_embed.rows import ids_of
 
 
 class StoredRows:
@@ -22,13 +21,19 @@ class StoredRows:
       dtype: `np.dtype`.
     """
 
+    reader: CheckpointReader
+    name: str
+    partitions: Partitions
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
     def __init__(
         self,
         reader: CheckpointReader,
         name: str,
         partition_strategy: str | None = None,
         axis: int = 0,
-    ):
+    ) -> None:
         """Finds the partitions; reads no rows.
 
         Args:
@@ -60,7 +65,7 @@ class StoredRows:
 
     def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
         """Reads the rows of an int array of ids, or of a slice of them."""
-        return self.reader.take(self.name, self.partitions.places(ids_of(index)))
+        return self.reader.take(self.name, self.partitions.places(index))
 
 
 class StoredStrings:

@@ -15,7 +15,7 @@ import numpy as np
 from tf1_embed.checkpoint.files.crc32c import Crc32c, mask
 from tf1_embed.checkpoint.files.sstable import SSTableError, read_varint
 
-# As many as seven bits a byte need for 64 bits.
+# A varint has seven bits a byte: this many bytes hold 64 bits.
 _MAX_VARINT_BYTES = 10
 
 
