@@ -28,6 +28,7 @@ from support.tables import (
 )
 from tf1_embed.checkpoint.delta import read_delta
 from tf1_embed.checkpoint.files.find import CheckpointDamaged
+from tf1_embed.cli import main
 from tf1_embed.rows import Rows
 from tf1_embed.vocabulary import IdMap, append_map, id_map
 
@@ -158,7 +159,7 @@ def test_special_bits_of_every_dtype_come_through(tmp_path, dtype):
     old, new = counting_rows(4, dtype=dtype), special_rows(dtype)
     base = save_checkpoint(tmp_path / "base", {"e": old})
     grown = save_checkpoint(tmp_path / "grown", {"e": np.concatenate([old, new])})
-    tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d")
+    tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d", also=[])
     assert_same(load_checkpoint(tmp_path / "d"), {"e": new})
     tf1_embed.apply_delta(base, tmp_path / "d", tmp_path / "out")
     assert_same(load_checkpoint(tmp_path / "out"), load_checkpoint(grown))
@@ -302,7 +303,7 @@ def test_object_based_checkpoints(tmp_path):
             return tf.train.Checkpoint(e=variable).save(str(folder / "m"), session=session)
 
     base, grown = save(5), save(7)
-    written = tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d")
+    written = tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d", also=[])
     assert [each.new_shape for each in written if each.name.startswith("e/")] == [(2, 2)]
     tf1_embed.apply_delta(base, tmp_path / "d", tmp_path / "out")
     key = "e/.ATTRIBUTES/VARIABLE_VALUE"
@@ -324,8 +325,8 @@ def test_slots_that_the_base_has_not_are_left_out(deltas, tmp_path):
 def test_slots_that_a_delta_has_not_begin_as_the_optimizer_begins(save, tmp_path):
     more = {"e/Adagrad": counting_rows(16, 3, start=1), "e/ExponentialMovingAverage": -ones(16)}
     base, middle, grown = save(16, **more), save(18), save(19)
-    tf1_embed.extract_delta(base, middle, TABLES, tmp_path / "d0", with_slots=False)
-    tf1_embed.extract_delta(middle, grown, TABLES, tmp_path / "d1")
+    tf1_embed.extract_delta(base, middle, TABLES, tmp_path / "d0", also=[], with_slots=False)
+    tf1_embed.extract_delta(middle, grown, TABLES, tmp_path / "d1", also=[])
     assert read_delta(tmp_path / "d0").tables["e"].slots == {}
     deltas = [tmp_path / "d0", tmp_path / "d1"]
     tf1_embed.apply_delta(base, deltas, tmp_path / "out", {"Adagrad": 0.5})
@@ -349,7 +350,7 @@ def padded(rows, num_rows, value):
 
 def test_slots_of_an_unknown_optimizer_are_asked_for(save, tmp_path):
     base, grown = save(16, **{"e/gizmo": ones(16)}), save(18)
-    tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d")
+    tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d", also=[])
     with pytest.raises(ValueError, match="gizmo"):
         tf1_embed.apply_delta(base, tmp_path / "d", tmp_path / "out")
 
@@ -411,7 +412,7 @@ def test_a_changed_old_row_is_named_and_refused(save, tmp_path):
         changed[name].view(np.uint32)[index] ^= 1
     base, grown = save(16), save(18, **changed)
     with pytest.raises(ValueError, match=r"2 of 16 old rows \(ids 3, 7\) of 'e'"):
-        tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d")
+        tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d", also=[])
     with pytest.raises(ValueError, match="old columns of 'projection'"):
         tf1_embed.extract_delta(base, grown, ["bias"], tmp_path / "d", also=["projection:1"])
     assert not list(tmp_path.glob("d.*"))
@@ -430,7 +431,7 @@ def test_a_table_that_did_not_just_get_rows_is_refused(tmp_path, values, what):
     base = save_checkpoint(tmp_path / "base", {"e": counting_rows(16, 3)})
     grown = save_checkpoint(tmp_path / "grown", values)
     with pytest.raises(ValueError, match=what):
-        tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d")
+        tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d", also=[])
 
 
 def test_names_that_match_nothing_are_refused(deltas, tmp_path):
@@ -656,7 +657,7 @@ def test_rows_of_no_bytes_are_not_believed(tmp_path):
     base = save_checkpoint(tmp_path / "base", {"e": np.zeros([2, 0], np.float32)})
     grown = save_checkpoint(tmp_path / "grown", {"e": np.zeros([4, 0], np.float32)})
     with pytest.raises(ValueError, match="'e' has no values"):
-        tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d")
+        tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d", also=[])
     save_checkpoint(tmp_path / "d", {"e": np.zeros([10**6, 0], np.float32)})
     table = {
         **dict.fromkeys(["base_sha256", "grown_sha256", "new_sha256"], "0" * 64),
@@ -718,7 +719,7 @@ def test_dry_run_checks_and_says_all_and_writes_nothing(deltas, tmp_path):
     (base, grown, *_), (delta, *_) = deltas
     before = files_of(tmp_path)
     calls = [
-        lambda **options: tf1_embed.extract_delta(base, grown, TABLES, **options),
+        lambda **options: tf1_embed.extract_delta(base, grown, TABLES, also=[], **options),
         lambda **options: tf1_embed.apply_delta(base, delta, **options),
         lambda **options: tf1_embed.revert_delta(grown, delta, **options),
     ]
@@ -731,7 +732,7 @@ def test_delta_is_not_taken_for_the_latest_checkpoint_of_its_folder(save, tmp_pa
     base, grown = save(16), save(18)
     for checkpoint in (base, grown):
         folder = os.path.dirname(checkpoint)
-        tf1_embed.extract_delta(base, grown, TABLES, os.path.join(folder, "delta"))
+        tf1_embed.extract_delta(base, grown, TABLES, os.path.join(folder, "delta"), also=[])
         assert tf.train.latest_checkpoint(folder) == checkpoint
     delta = os.path.join(folder, "delta")
     tf1_embed.apply_delta(os.path.dirname(base), delta, tmp_path / "out")
@@ -831,10 +832,10 @@ def test_extract_that_fails_leaves_no_delta(deltas, tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(os, name, fail)
             with pytest.raises(OSError, match="no room"):
-                tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d")
+                tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d", also=[])
         with pytest.raises(FileNotFoundError):
             read_delta(tmp_path / "d")
-    tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d")
+    tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d", also=[])
     assert read_delta(tmp_path / "d").tables["e"].num_old_rows == 16
 
 
@@ -844,3 +845,73 @@ def test_prefixes_are_names_and_no_patterns(deltas, tmp_path, name):
     tf1_embed.extract_delta(base, grown, TABLES, tmp_path / name, also=ALSO)
     tf1_embed.apply_delta(base, tmp_path / name, tmp_path / "out")
     assert_same({"e": load_checkpoint(tmp_path / "out")["e"]}, {"e": values_of(18)["e"]})
+
+
+# What a delta leaves out.
+
+
+@pytest.fixture
+def trained_on(tmp_path):
+    """A base, and the same grown, with a projection that grew and a layer that was trained on."""
+    base = {"words": counting_rows(6), "softmax": counting_rows(6).T.copy()}
+    base.update({"dense": np.ones([2, 3], "f"), "global_step": np.int64(10)})
+    grown = {**base, "words": counting_rows(8), "softmax": counting_rows(8).T.copy()}
+    grown.update({"dense": base["dense"] + 1, "global_step": np.int64(250)})
+    saved = [
+        save_checkpoint(tmp_path / name, each) for name, each in (("base", base), ("grown", grown))
+    ]
+    return saved, grown
+
+
+def test_what_a_delta_would_leave_out_is_asked(trained_on, tmp_path, capsys):
+    (base, grown), values = trained_on
+    out = str(tmp_path / "delta")
+    with pytest.raises(ValueError, match="dense changed; softmax grew.*softmax:1.*--only-tables"):
+        tf1_embed.extract_delta(base, grown, ["words"], out)
+    arguments = ["delta", "extract", base, grown, "--table", "words", "--out", out]
+    assert main(arguments) == 2
+    assert "dense changed; softmax grew" in capsys.readouterr().err
+    assert main([*arguments, "--only-tables"]) == 0
+    text = capsys.readouterr().out
+    for line in ("softmax: grew, and is left out", "dense: changed, and is left out"):
+        assert line in text
+    delta = tf1_embed.read_delta(out)
+    assert delta.left_out == ("dense", "global_step", "softmax")
+    assert main(["delta", "apply", base, out, "--out", str(tmp_path / "applied")]) == 0
+    text = capsys.readouterr().out
+    assert "global_step: as in the base; where the delta was made, it was another" in text
+    applied = load_checkpoint(tmp_path / "applied")
+    assert (applied["global_step"], len(applied["words"])) == (10, 8)
+
+
+def test_others_come_from_the_grown_checkpoint_if_asked(trained_on, tmp_path):
+    (base, grown), values = trained_on
+    tf1_embed.extract_delta(base, grown, ["words"], tmp_path / "delta", also=["softmax:1"])
+    out = str(tmp_path / "applied")
+    arguments = ["delta", "apply", base, str(tmp_path / "delta"), "--out", out]
+    assert main([*arguments, "--others-from", grown]) == 0
+    for name, value in values.items():
+        assert_same(load_checkpoint(out)[name], value)
+    with pytest.raises(FileExistsError):
+        tf1_embed.apply_delta(base, tmp_path / "delta", grown, others_from=grown, force=True)
+
+
+def test_apply_certifies_the_rows_of_the_base(trained_on, tmp_path):
+    (base, grown), _ = trained_on
+    tf1_embed.extract_delta(base, grown, ["words"], tmp_path / "delta", also=["softmax:1"])
+    tf1_embed.apply_delta(base, tmp_path / "delta", tmp_path / "applied")
+    certificates = tf1_embed.read_certificates(tmp_path / "applied")
+    assert set(certificates) == {"words", "softmax:1"}
+    for key, certificate in certificates.items():
+        name, axis = certificate.table, certificate.axis
+        assert certificate.digest == tf1_embed.fingerprint_checkpoint(base, name, axis=axis)
+        (found,) = tf1_embed.verify_checkpoint(f"{tmp_path}/applied.rows.json", grown, [key])
+        assert (found.num_rows, found.num_changed) == (6, 0)
+
+
+def test_deltas_that_note_nothing_left_out_are_read(deltas):
+    edit(deltas[1][0], lambda content: content.pop("left_out"))
+    assert tf1_embed.read_delta(deltas[1][0]).left_out == ()
+    edit(deltas[1][0], lambda content: content.update(left_out=[3]))
+    with pytest.raises(ValueError, match="`left_out` must be a list of names"):
+        tf1_embed.read_delta(deltas[1][0])

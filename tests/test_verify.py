@@ -260,7 +260,7 @@ def test_pattern_leaves_out_what_has_no_rows_and_a_name_is_refused(tmp_path):
     assert verify_checkpoint(*prefixes, ["*"]) == [("t", 4, 0, (), 0.0)]
     with pytest.raises(ValueError, match=r"'power' has no rows, but shape \[\]"):
         verify_checkpoint(*prefixes, ["power"])
-    with pytest.raises(ValueError, match=r"'empty' has no rows, but shape \[0, 2\]"):
+    with pytest.raises(ValueError, match=r"'empty' has no values, but shape \[0, 2\]"):
         verify_checkpoint(*prefixes, ["empty"])
     with pytest.raises(ValueError, match=r"'t' has no rows on axis 2, but shape \[4, 2\]"):
         verify_checkpoint(*prefixes, ["t:2"])

@@ -289,6 +289,11 @@ def make_parser():
     extract.add_argument(
         "--also", metavar="NAME[:AXIS]", action="append", default=[], help="as for grow"
     )
+    extract.add_argument(
+        "--only-tables",
+        action="store_true",
+        help="leave out all else that grew or changed; else it is an error",
+    )
     extract.add_argument("--new-vocab", metavar="FILE", help="note the tokens of the new rows")
     _add_reserved(extract)
     _add_partition_strategy(extract)
@@ -296,6 +301,12 @@ def make_parser():
     apply = command("apply", "apply", "Append the rows of deltas.", parent=deltas)
     apply.add_argument("base", metavar="BASE", help="the checkpoint that the first was made from")
     apply.add_argument("deltas", metavar="DELTA", nargs="+", help="deltas, in their order")
+    apply.add_argument(
+        "--others-from",
+        metavar="GROWN",
+        help="what the deltas left out, such as other variables that were trained, is as in this "
+        "checkpoint (default: as in BASE)",
+    )
     _add_slot_values(apply, "new rows")
     _add_partition_strategy(apply)
     _add_output(apply)

@@ -164,7 +164,10 @@ def merge_checkpoint(
                     changes[clock] = change
         changes.update(fresh_clocks(reader, begun, clocks, slot_values))
         certify = certificates_of(growths)
-        return rewrite(reader, changes, out, force, dry_run, progress, certify, base_reader)
+        taken = set() if base_reader is None else set(base_reader.names())
+        taken -= {*reader.names(), *changes}
+        writing = (out, force, dry_run, progress, certify)
+        return rewrite(reader, changes, *writing, base_reader, taken)
 
 
 def _check_base(reader, axis, id_map, base_reader, partition_strategy):

@@ -106,7 +106,8 @@ def rewrite(
     dry_run: bool = False,
     progress: Progress | None = None,
     certify: Callable[[], Any] | None = None,
-    base: CheckpointReader | None = None,
+    other: CheckpointReader | None = None,
+    taken: Iterable[str] = (),
 ) -> list[Written]:
     """Writes a checkpoint anew. What is not named passes through bit for bit.
 
@@ -120,7 +121,8 @@ def rewrite(
         `update(num_bytes)`, such as a `tqdm`.
       certify: function without arguments that returns a list of `Certificate`, called when all
         tensors are written; they are put beside the checkpoint.
-      base: `CheckpointReader` of another checkpoint: what it alone has passes through as well.
+      other: `CheckpointReader` of another checkpoint, of which something is read.
+      taken: iterable of strings, the tensors that are as in that one.
 
     Returns:
       list of `Written`, by name.
@@ -130,9 +132,8 @@ def rewrite(
       CheckpointDamaged: if the checkpoint that is read is damaged.
     """
     written = []
-    names = set(reader.names()).union(changes)
-    from_base = set() if base is None else set(base.names()) - names
-    for name in sorted(names | from_base):
+    taken = set(taken)
+    for name in sorted(taken.union(reader.names(), changes)):
         change = changes.get(name)
         if name in changes and change is None:
             dtype_name, shape = _dtype_name(reader, name), reader.shape(name)
@@ -140,9 +141,10 @@ def rewrite(
         elif change is not None:
             about = (change.dtype.name, change.old_shape, change.shape, change.num_bytes)
             written.append(Written(name, *about, changed=True, note=change.note))
-        elif name in from_base:
-            about = (_dtype_name(base, name), None, base.shape(name), base.num_bytes(name))
-            written.append(Written(name, *about, changed=True, note="as in the base"))
+        elif other is not None and name in taken:
+            old_shape = reader.shape(name) if name in reader.names() else None
+            about = (_dtype_name(other, name), old_shape, other.shape(name), other.num_bytes(name))
+            written.append(Written(name, *about, changed=True, note=f"as in {other.prefix}"))
         else:
             shape = reader.shape(name)
             size = reader.num_bytes(name)
@@ -156,12 +158,12 @@ def rewrite(
         with writer:
             for each in written:
                 if each.name not in changes:
-                    writer.copy(base if each.name in from_base else reader, each.name)
+                    writer.copy(other if each.name in taken else reader, each.name)
                 elif each.new_shape is not None:
                     _write(writer, reader, each.name, changes[each.name])
             reader.check_rest()
-            if base is not None:
-                base.check_rest()
+            if other is not None:
+                other.check_rest()
             if certify is not None:
                 writer.add_file(SUFFIX, encode_certificates(certify()))
     return written

@@ -47,8 +47,8 @@ def named_axes(reader: Catalog, tables: Sequence[str]) -> list[VocabularyAxis]:
         with_rows = [name for name in names if 0 not in shapes[name] and len(shapes[name]) > axis]
         if not with_rows or variable_name(names[0]) == pattern != variable_name(with_rows[0]):
             raise ValueError(
-                f"{pattern!r} has no rows{f' on axis {axis}' if axis else ''}, but shape "
-                f"{list(shapes[names[0]])}"
+                f"{pattern!r} has no {'values' if 0 in shapes[names[0]] else 'rows'}"
+                f"{f' on axis {axis}' if axis else ''}, but shape {list(shapes[names[0]])}"
                 if len(names) == 1
                 else f"nothing that {pattern!r} matches has rows on axis {axis}: {', '.join(names)}"
             )

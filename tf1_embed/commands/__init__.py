@@ -156,7 +156,7 @@ def extract(arguments):
         arguments.grown,
         arguments.table,
         arguments.out,
-        also=arguments.also,
+        also=arguments.also if arguments.also or arguments.only_tables else None,
         tokens=tokens,
         reserved=options.reserved(arguments),
         partition_strategy=arguments.partition_strategy,
@@ -174,6 +174,7 @@ def apply(arguments):
         arguments.deltas,
         arguments.out,
         slot_values=options.slot_values(arguments),
+        others_from=arguments.others_from,
         partition_strategy=arguments.partition_strategy,
         **options.writing(arguments, "Applying"),
     )

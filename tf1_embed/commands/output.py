@@ -41,7 +41,7 @@ def print_written(arguments, written):
     )
     if not arguments.dry_run and len(written) > len(changed):
         print(f"{len(written) - len(changed)} others as they were")
-    for each in changed:
+    for each in written:
         if each.note is not None:
             print(f"{each.name}: {each.note}")
     return _print_end(arguments, total)

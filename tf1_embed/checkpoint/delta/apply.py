@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Mapping, Sequence
 
@@ -12,7 +13,7 @@ from tf1_embed.checkpoint.clocks import find_clocks, fresh_clocks
 from tf1_embed.checkpoint.delta.file import NewRows, check_output, read_delta
 from tf1_embed.checkpoint.delta.rows import Stack, check_fits, find_axis, fingerprints, slots_of
 from tf1_embed.checkpoint.files.reader import CheckpointReader
-from tf1_embed.checkpoint.growth import Growth
+from tf1_embed.checkpoint.growth import Growth, certificates_of
 from tf1_embed.checkpoint.rewrite import Written, rewrite
 from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, check_slot_values, initial_value
 from tf1_embed.vocabulary import IdMap
@@ -27,6 +28,7 @@ def apply_delta(
     out: PathLike,
     slot_values: Mapping[str, float] | None = None,
     clocks: str | None = None,
+    others_from: PathLike | None = None,
     partition_strategy: str | None = None,
     force: bool = False,
     dry_run: bool = False,
@@ -40,7 +42,9 @@ def apply_delta(
 
     A table must have the very bits that the first delta was made for, and gets those that the last
     one was made from; both are proved by their SHA-256 before anything is written. What no delta
-    has passes through bit for bit. Old rows keep their slots; slot variables that the base has not
+    has passes through bit for bit, the global step too, unless it is taken from the checkpoint that
+    grew; what the deltas left out is noted. A certificate of the base's rows, `<out>.rows.json`,
+    lies beside the checkpoint. Old rows keep their slots; slot variables that the base has not
     are left out. Tables are streamed; the deltas and a few chunks are in memory.
 
     Args:
@@ -56,6 +60,9 @@ def apply_delta(
         these rows step up to 6 times too far (see `tf1_embed.checkpoint.clocks`). Default: anew;
         for AdaMax it must be given. What it begins with, where the checkpoint does not tell, may be
         in `slot_values`.
+      others_from: string, the prefix of the checkpoint that the last delta was made from: what the
+        deltas left out, such as other variables that were trained and the global step, is as in it.
+        Default: as in the base.
       partition_strategy: "mod" or "div", how lookups send ids to partitions; needed where a table
         has more than one. The number of them stays.
       force: bool, whether a checkpoint at `out` is replaced. The inputs never are.
@@ -64,7 +71,8 @@ def apply_delta(
         `update(num_bytes)`, such as a `tqdm`.
 
     Returns:
-      list of `Written`, what becomes of each tensor.
+      list of `Written`, what becomes of each tensor; the `note` of what the deltas left out says
+        which values it has.
 
     Raises:
       FileNotFoundError: if there is no such checkpoint or delta, or no folder to write to.
@@ -80,22 +88,46 @@ def apply_delta(
     if not prefixes:
         raise ValueError("`deltas` must be the prefix of a delta, or a list of such; got none")
     steps: dict[str, list[tuple[str, NewRows]]] = {}
+    left_out: set[str] = set()
     for delta in map(read_delta, prefixes):
+        left_out.update(delta.left_out)
         for name, new in delta.tables.items():
             steps.setdefault(name, []).append((delta.prefix, new))
-    with CheckpointReader(base) as reader:
+    with contextlib.ExitStack() as stack:
+        reader, other = stack.enter_context(CheckpointReader(base)), None
         check_output(out, force, [reader.prefix, *prefixes])
+        if others_from is not None:
+            other = stack.enter_context(CheckpointReader(others_from))
+            check_output(out, force, [other.prefix])
         axes = [find_axis(reader, name, each[0][1].axis) for name, each in steps.items()]
         slots = [slot for axis in axes for slot in slots_of(reader, axis)]
         check_slot_values(slots, slot_values, find_clocks(reader))
         changes = fresh_clocks(reader, slots, clocks, slot_values)
+        growths = []
         for axis, each in zip(axes, steps.values()):
-            changes.update(_apply(reader, axis, each, slot_values, partition_strategy))
-        return rewrite(reader, changes, out, force, dry_run, progress)
+            growth, of_axis = _apply(reader, axis, each, slot_values, partition_strategy)
+            growths.append(growth)
+            changes.update(of_axis)
+        taken: set[str] = set()
+        if other is not None:
+            # Its clocks are those that the new rows were trained under.
+            clock_names = {clock.name for clock in find_clocks(other)}
+            taken = left_out.intersection(other.names()).difference(set(changes) - clock_names)
+            changes = {name: each for name, each in changes.items() if name not in taken}
+        certify = certificates_of(growths)
+        writing = (out, force, dry_run, progress, certify)
+        written = rewrite(reader, changes, *writing, other, taken)
+    note = "as in the base; where the delta was made, it was another"
+    return [
+        each._replace(note=note)
+        if each.name in left_out and each.note is None and not each.changed
+        else each
+        for each in written
+    ]
 
 
 def _apply(reader, axis, steps, slot_values, partition_strategy):
-    """Returns the `Change` of a variable and of each of its slot variables.
+    """Returns the `Growth` of a variable, and the `Change` of it and of each slot variable.
 
     Args:
       reader: `CheckpointReader`.
@@ -139,7 +171,7 @@ def _apply(reader, axis, steps, slot_values, partition_strategy):
         changes[slot.name] = growth.change(
             slot.name, joined.T if axis.axis else joined, slot.source
         )
-    return changes
+    return growth, changes
 
 
 def _slots(reader, axis, slot, prefix, new, slot_values):

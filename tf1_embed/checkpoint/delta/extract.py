@@ -13,7 +13,7 @@ from tf1_embed.checkpoint.files.index import num_values
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.rewrite import Silence, Written
-from tf1_embed.checkpoint.slots import variable_name
+from tf1_embed.checkpoint.slots import find_slots, variable_name
 from tf1_embed.checkpoint.verify import verify_checkpoint
 from tf1_embed.checkpoint.vocabulary_axis import also_axes, table_axes
 from tf1_embed.rows import Rows, ids_of, rows_in_chunk
@@ -28,7 +28,7 @@ def extract_delta(
     grown: PathLike,
     tables: Sequence[str],
     out: PathLike,
-    also: Sequence[str] = (),
+    also: Sequence[str] | None = None,
     id_map: IdMap | None = None,
     tokens: Sequence[str] | None = None,
     reserved: Reserved = NONE_RESERVED,
@@ -56,7 +56,8 @@ def extract_delta(
       out: string, the prefix to write; its folder must exist. What the folder's `checkpoint` file
         names as the latest stays that.
       also: list of strings, other variables that grew with them: biases, or, with the axis as in
-        "projection:1", projections.
+        "projection:1", projections. What else grew or was trained is left out, and noted; it must
+        be given, as [] if need be, where there is any such variable.
       id_map: `tf1_embed.vocabulary.IdMap` by which the tables grew; the old rows must have kept
         their order. Default: the new rows follow the old ones.
       tokens: list of strings, the vocabulary of the grown tables; the delta notes those of the new
@@ -73,14 +74,16 @@ def extract_delta(
 
     Returns:
       list of `Written`: what the delta has of the tensors of the grown checkpoint. Their
-      `new_shape` is None if it has nothing of them, although they are not the same in the base:
-      step counters, other variables that were trained. The slots of old rows are not compared.
+      `new_shape` is None, and their `note` says so, if it has nothing of them, although they are
+      not the same in the base: step counters, other variables that were trained. The slots of old
+      rows are not compared.
 
     Raises:
       FileNotFoundError: if there is no such checkpoint, or no folder to write to.
       FileExistsError: if `out` exists and not `force`, or is an input.
       KeyError: if a name matches nothing, or the grown checkpoint lacks it.
-      ValueError: if an old row changed in any bit; if a table has no new rows, or another shape or
+      ValueError: if `also` is not given, and other variables grew or changed, which are named; if
+        an old row changed in any bit; if a table has no new rows, or another shape or
         dtype of rows; if `id_map` is for other numbers of rows, or another order; if `tokens` and
         `reserved` do not make the rows; if `partition_strategy` is needed and not given.
       CheckpointDamaged: if a checkpoint is damaged.
@@ -89,7 +92,7 @@ def extract_delta(
         check_output(out, force, [old.prefix, new.prefix])
         pairs = [
             _Pair(old, axis, new, id_map, reserved, partition_strategy)
-            for axis in table_axes(old, tables) + also_axes(old, also)
+            for axis in table_axes(old, tables) + also_axes(old, also or ())
         ]
         if tokens is not None:
             tokens = _tokens_of({each.new_rows for each in pairs}, tokens, reserved)
@@ -97,9 +100,12 @@ def extract_delta(
             extracted = {each.axis.name: each.extract(with_slots, bar.update) for each in pairs}
         old.check_rest()
         new.check_rest()
-        written = _written(old, new, extracted)
+        left_out = _left_out(old, new, set(extracted))
+        if also is None:
+            _ask(old, new, left_out)
+        written = _written(new, extracted, left_out)
     if not dry_run:
-        write_delta(Delta(os.fspath(out), extracted, tokens), force)
+        write_delta(Delta(os.fspath(out), extracted, tokens, sorted(left_out)), force)
     return written
 
 
@@ -215,8 +221,53 @@ def _tokens_of(new_rows, tokens, reserved):
     return new_tokens
 
 
-def _written(old, new, extracted):
-    """Returns what the delta has of the grown checkpoint, and what else is not as in the base."""
+def _left_out(old, new, extracted):
+    """Returns what else is not as in the base, a dict from name to how it became so."""
+    found, slots = {}, find_slots(new)
+    theirs = {new.find(variable_name(name)) for name in extracted}
+    for name in new.names():
+        if name in theirs or (name in slots and slots[name].table in theirs):
+            continue
+        if name not in old.names():
+            found[name] = "is new"
+        elif _sums(old, name) != _sums(new, name):
+            sizes = list(zip(old.shape(name), new.shape(name)))
+            has_grown = old.shape(name) != new.shape(name) and all(x <= y for x, y in sizes)
+            found[name] = "grew" if has_grown else "changed"
+    return found
+
+
+def _ask(old, new, left_out):
+    """Raises a ValueError if variables are left out of which nobody said so."""
+    slots = find_slots(new)
+    # Slots go with their variables; steps and clocks are told when the delta is applied.
+    asked = {
+        name: how for name, how in left_out.items() if name not in slots and new.shape(name) != ()
+    }
+    if not asked:
+        return
+    grown = [
+        f"{variable_name(name)}{_axis_of(old, new, name)}"
+        for name in asked
+        if asked[name] == "grew"
+    ]
+    listed = "; ".join(f"{variable_name(name)} {how}" for name, how in sorted(asked.items()))
+    of_grown = f" `also`={grown} (--also NAME[:AXIS]) takes what grew;" if grown else ""
+    raise ValueError(
+        f"a delta has new rows alone, and would leave out other variables of {new.prefix}: "
+        f"{listed}. Say what becomes of them:{of_grown} `also`=[] (--only-tables) leaves them out, "
+        f"so that they are as in the base once it is applied. Else keep the grown checkpoint whole"
+    )
+
+
+def _axis_of(old, new, name):
+    sizes = zip(old.shape(name), new.shape(name))
+    axis = next(axis for axis, (before, after) in enumerate(sizes) if before != after)
+    return f":{axis}" if axis else ""
+
+
+def _written(new, extracted, left_out):
+    """Returns what the delta has of the grown checkpoint, and what it leaves out."""
     shapes = {}
     for name, each in extracted.items():
         shapes[new.find(variable_name(name))] = each.values.shape
@@ -228,9 +279,10 @@ def _written(old, new, extracted):
             num_bytes = num_values(shapes[name]) * dtype.size
             shape = new.shape(name)
             written.append(Written(name, dtype.name, shape, shapes[name], num_bytes, True))
-        elif name not in old.names() or _sums(old, name) != _sums(new, name):
+        elif name in left_out:
             dtype_name = "unknown" if dtype is None else dtype.name
-            written.append(Written(name, dtype_name, new.shape(name), None, 0, True))
+            note = f"{left_out[name]}, and is left out: applied, the delta leaves it as in the base"
+            written.append(Written(name, dtype_name, new.shape(name), None, 0, True, note))
     return written
 
 

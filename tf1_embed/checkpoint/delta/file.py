@@ -32,11 +32,14 @@ class Delta(NamedTuple):
       prefix: string, the prefix of the delta's own checkpoint.
       tables: dict from the name in a checkpoint of each variable that grew to its `NewRows`.
       tokens: tuple of strings, the tokens of the new rows in the order of their ids, or None.
+      left_out: tuple of strings, the names of what else the grown checkpoint had otherwise than the
+        base, or had alone; the delta has nothing of it.
     """
 
     prefix: str
     tables: dict[str, NewRows]
     tokens: Sequence[str] | None
+    left_out: Sequence[str] = ()
 
 
 class NewRows(NamedTuple):
@@ -101,6 +104,7 @@ def write_delta(delta: Delta, force: bool = False) -> None:
     content = {
         "format": _KIND.format,
         "tables": {name: _as_json(each) for name, each in delta.tables.items()},
+        "left_out": list(delta.left_out),
         "tokens": delta.tokens,
         "versions": {"tf1_embed": __version__},
     }
@@ -138,6 +142,10 @@ def read_delta(prefix: PathLike) -> Delta:
     content = _KIND.read(path)
     entries = content.take("tables", "a dict of tables", lambda x: isinstance(x, dict) and x)
     tokens = content.take("tokens", "a list of tokens, each once, or null", _are_tokens)
+    left_out = []
+    # Deltas made before they noted it have none.
+    if "left_out" in content.entries:
+        left_out = content.take("left_out", "a list of names", _are_names)
     with CheckpointReader(prefix) as reader:
         told, tables = [], {}
         for name, entry in entries.items():
@@ -151,7 +159,7 @@ def read_delta(prefix: PathLike) -> Delta:
             raise content.invalid(
                 f"it has {len(tokens)} tokens, but {name!r} has {new.rows.count} new rows"
             )
-    return Delta(prefix, tables, None if tokens is None else tuple(tokens))
+    return Delta(prefix, tables, None if tokens is None else tuple(tokens), tuple(left_out))
 
 
 def _as_json(new):
@@ -199,6 +207,10 @@ def _read_table(reader, name, fields):
 
 def _are_digests(value):
     return isinstance(value, dict) and all(map(is_digest, value.values()))
+
+
+def _are_names(value):
+    return isinstance(value, list) and all(isinstance(each, str) and each for each in value)
 
 
 def _are_tokens(value):
