@@ -301,7 +301,9 @@ def test_as_rows_makes_no_ids_of_a_long_range():
     assert as_rows("rows", slice(1 << 40), 1 << 50).count == 1 << 40
 
 
-@pytest.mark.parametrize("value", [3, "3", None, [[3]], {3}, [3.0], tf, object()], ids=repr)
+@pytest.mark.parametrize(
+    "value", [3, "3", None, [[3]], {3}, [3.0], tf, object()], ids=lambda value: type(value).__name__
+)
 def test_as_rows_refuses_what_names_no_rows(value):
     with pytest.raises(TypeError, match="`chosen` must be"):
         as_rows("chosen", value, 5)
