@@ -202,7 +202,7 @@ def test_initializers_are_given_for_all_or_by_name(workdir):
     [
         ("--initializer nothing", "--initializer must be zeros, glorot_normal"),
         ("--initializer zeros --initializer bias=mean", "give one --initializer for all"),
-        ("--slot-value Adam", "--slot-value must be SLOT=NUMBER, got 'Adam'"),
+        ("--slot-value Adam", "--slot-value must be SLOT=NUMBER or SLOT=table, got 'Adam'"),
         ("--reserved middle:1", "reserved rows must be first:N, last:N"),
         ("--old-vocab old.txt", "--old-vocab needs --new-vocab"),
         ("--table nothing", "holds no variable 'nothing'"),
