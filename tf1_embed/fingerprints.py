@@ -182,8 +182,8 @@ class ChangedRows:
         # Under another order of ids the first ones may come late.
         self.first_ids = sorted(self.first_ids + changed.tolist())[: self._max_listed]
         far = largest_difference(*(np.take(each, places, self._axis) for each in (old, new)))
-        known = self.largest_difference is not None and far is not None
-        self.largest_difference = max(self.largest_difference, far) if known else None
+        before = self.largest_difference
+        self.largest_difference = None if before is None or far is None else max(before, far)
 
 
 def how_far(difference: float | None) -> str:

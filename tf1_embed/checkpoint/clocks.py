@@ -86,7 +86,7 @@ def fresh_clocks(
     reader: CheckpointReader,
     slots: Iterable[Slot],
     clocks: str | None = None,
-    values: Mapping[str, float] | None = None,
+    values: Mapping[str, float | str] | None = None,
 ) -> dict[str, Change]:
     """Returns the changes that let clocks begin anew, where optimizers of some slots have them.
 
@@ -143,7 +143,7 @@ def _is_adam(clock: Clock, clocks: list[Clock]) -> bool:
     return re.search(r"(?:^|/)n?adam(?:_\d+)?\Z", clock.optimizer, re.IGNORECASE) is not None
 
 
-def _given(clock: Clock, values: Mapping[str, float]) -> float | None:
+def _given(clock: Clock, values: Mapping[str, float | str]) -> float | None:
     stem = variable_name(clock.name)
     for key in (clock.name, stem, stem.split("/")[-1]):
         if key in values:

@@ -99,7 +99,9 @@ class Growth:
         shape[axis] = self._map.num_rows - self._new_rows.count
         return Digest(dtype.numpy, tuple(shape))
 
-    def change(self, name: str, new: Any, old: Any = None, like: str | None = None) -> Change:
+    def change(
+        self, name: str, new: Any, old: Any = None, like: str | StoredRows | None = None
+    ) -> Change:
         """Returns the `Change` of the variable, or of a slot variable of it.
 
         Args:

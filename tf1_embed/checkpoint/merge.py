@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from tf1_embed.checkpoint.clocks import find_clocks, fresh_clocks
 from tf1_embed.checkpoint.files.reader import CheckpointReader
@@ -15,6 +15,7 @@ from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, check_slot_values, i
 from tf1_embed.checkpoint.slots import (
     CHOSEN_ROWS,
     NEW_ROWS,
+    Slot,
     find_slots,
     rename_slot,
     trainable_name,
@@ -120,7 +121,8 @@ def merge_checkpoint(
         check_slot_values(slots + of_base, slot_values, clocks_found)
         _refuse_slots_of_objects(slots + of_base)
         changes: dict[str, Change | None] = {}
-        growths, begun = [], []
+        growths: list[Growth] = []
+        begun: list[Slot] = []
         for axis in axes:
             name, new_name = axis.name, new_names[axis.name]
             id_map = _id_map(reader, axis, new_name, trainable_rows)
@@ -135,28 +137,29 @@ def merge_checkpoint(
             kept = {slot.name: slot for slot in of_base if slot.table == name}
             for merged in {**pairs, **kept}:
                 old_slot, new_slot = pairs.get(merged, (None, None))
-                base_slot = kept.get(merged) if old_slot is None else None
-                value = None
-                if new_slot is None or (old_slot is None and base_slot is None):
-                    slot = old_slot or new_slot or base_slot
-                    begun.append(slot)
-                    value = initial_value(
-                        base_reader if slot is base_slot else reader, slot, slot_values
-                    )
-                    if new_slot is not None and value == SAME_AS_TABLE:
-                        _refuse_average(slot, base_reader, slot_values)
-                old, new = (name, new_rows) if value == SAME_AS_TABLE else (value, value)
-                like = (old_slot or new_slot or base_slot).name
+                parts_known: dict[str, tuple[CheckpointReader, Slot]] = {}
                 if old_slot is not None:
-                    old = old_slot.source
-                elif base_slot is not None:
-                    old = StoredRows(base_reader, base_slot.source, partition_strategy)
+                    parts_known["old"] = reader, old_slot
+                elif base_reader is not None and merged in kept:
+                    parts_known["old"] = base_reader, kept[merged]
                 if new_slot is not None:
-                    new = StoredRows(reader, new_slot.source, partition_strategy)
+                    parts_known["new"] = reader, new_slot
                     changes[new_slot.name] = None
-                elif old_slot is None:
-                    like = old
-                changes[merged] = growth.change(merged, new, old, like=like)
+                sources: dict[str, Any] = {
+                    part: StoredRows(of, slot.source, partition_strategy)
+                    for part, (of, slot) in parts_known.items()
+                }
+                like = next(iter(sources.values()))
+                if len(sources) == 1:
+                    of, slot = next(iter(parts_known.values()))
+                    begun.append(slot)
+                    value = initial_value(of, slot, slot_values)
+                    is_average = value == SAME_AS_TABLE
+                    if "old" not in sources and is_average:
+                        _refuse_average(slot, base_reader, slot_values)
+                    sources.setdefault("old", name if is_average else value)
+                    sources.setdefault("new", new_rows if is_average else value)
+                changes[merged] = growth.change(merged, sources["new"], sources["old"], like=like)
         if base_reader is not None:
             # What counts the steps of an optimizer that the training did not have.
             for clock, change in fresh_clocks(base_reader, begun, clocks, slot_values).items():

@@ -111,19 +111,25 @@ def axis_of(variable, own: int | None, axis: int | dict[VariableLike, int]) -> i
     Raises:
       ValueError: if the two differ.
     """
+    said: int | None
     if isinstance(axis, dict):
         name = full_name(variable)
-        said = [
-            number
-            for key, number in axis.items()
-            if (fnmatch.fnmatchcase(name, key) if isinstance(key, str) else key is variable)
-        ]
-        axis = said[0] if said else None
-    elif own is not None and axis == 0:
-        axis = None  # The default.
-    if None not in (own, axis) and own != axis:
-        raise ValueError(f"`axis` of variable {full_name(variable)!r} is both {own} and {axis}")
-    return own if own is not None else axis or 0
+        said = next(
+            (
+                number
+                for key, number in axis.items()
+                if (fnmatch.fnmatchcase(name, key) if isinstance(key, str) else key is variable)
+            ),
+            None,
+        )
+    else:
+        # 0 is the default.
+        said = None if own is not None and axis == 0 else axis
+    if own is None or said is None:
+        return own or said or 0
+    if own != said:
+        raise ValueError(f"`axis` of variable {full_name(variable)!r} is both {own} and {said}")
+    return own
 
 
 def check_axis_keys(axis: int | dict[VariableLike, int], variables: Sequence[Any]) -> None:
