@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tf1_embed.auditing.ids import same_ids
+from tf1_embed.auditing.ids import NamedRows, same_ids
 from tf1_embed.auditing.known import Knowledge
 from tf1_embed.auditing.numpy_ops import index_of_slice
 from tf1_embed.auditing.rules import SAME, Rules, chain_of_same, same_as
@@ -29,6 +29,9 @@ from tf1_embed.auditing.words import (
     only,
     words_of,
 )
+from tf1_embed.graph.flow import Flow
+from tf1_embed.graph.nodes import Node, Value
+from tf1_embed.rows import Rows
 
 _PASSING = SAME | frozenset(["ExpandDims", "Reshape", "Squeeze"])
 _ADDING = frozenset("Add AddN AddV2 Sub".split())
@@ -49,18 +52,27 @@ class Contents(Rules):
       axis: int, 0 or 1, the axis that ids count along.
     """
 
-    def __init__(self, flow, key, shape, constants, named_rows, rows, axis):
+    def __init__(
+        self,
+        flow: Flow,
+        key: tuple,
+        shape: list[int],
+        constants: Knowledge,
+        named_rows: NamedRows,
+        rows: Rows,
+        axis: int,
+    ):
         super().__init__()
         self._flow, self._key, self._shape = flow, key, shape
         self._constants, self._named_rows = constants, named_rows
         self._rows, self._axis, self._ids = rows, axis, rows.ids()
-        self._tried = {}
+        self._tried: dict[Value, Knowledge] = {}
 
-    def held(self, value):
+    def held(self, value: Value) -> np.ndarray:
         """Returns what a tensor of the table's shape, or a number, holds in each frozen row."""
         return self._words(self.ask(self._in_rows, value))
 
-    def held_in_slices(self, values, indices):
+    def held_in_slices(self, values: Value, indices: Value) -> np.ndarray:
         """Returns what slices hold that name a frozen row, for each."""
         return self._words(self.ask(self._in_slices, values, indices, 1))
 
@@ -70,7 +82,7 @@ class Contents(Rules):
 
     # The table itself.
 
-    def is_read(self, value):
+    def is_read(self, value: Value) -> bool:
         """Tells whether a value is the table, or what was read of it."""
         for each in chain_of_same(value):
             if each.carries == "ref":
@@ -230,10 +242,13 @@ class Contents(Rules):
         inside[before : self._rows.size - after] = True
         return np.where(inside[self._ids], ANY, ZERO)
 
-    def rows_of_slice(self, node, begin, end, strides):
+    def rows_of_slice(
+        self, node: Node, begin: Value, end: Value, strides: Value
+    ) -> np.ndarray | None:
         """Returns a bool for each frozen row: is it in the slice that is taken? None if unknown."""
-        ends = [self._constants.constant(each) for each in (begin, end, strides)]
-        if any(each is None for each in ends):
+        constants = [self._constants.constant(each) for each in (begin, end, strides)]
+        ends = [each for each in constants if each is not None]
+        if len(ends) < len(constants):
             return None
         index = index_of_slice(node, *ends)
         if np.newaxis in index:

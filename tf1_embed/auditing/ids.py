@@ -9,10 +9,14 @@ makes an id impossible.
 
 from __future__ import annotations
 
+from typing import Container
+
 import numpy as np
 
 from tf1_embed.auditing.known import Knowledge
 from tf1_embed.auditing.rules import SAME, Rules
+from tf1_embed.graph.flow import Flow
+from tf1_embed.graph.nodes import Value
 
 # Their first output holds elements of their first input, and no others.
 _SUBSETS = frozenset(
@@ -45,12 +49,12 @@ class NamedRows(Rules):
       ids: int64 array [num_frozen], the frozen ids.
     """
 
-    def __init__(self, flow, constants: Knowledge, ids):
+    def __init__(self, flow: Flow, constants: Knowledge, ids: np.ndarray):
         super().__init__()
         self._flow, self._constants, self._ids = flow, constants, ids
-        self._tried: dict[tuple, Knowledge] = {}
+        self._tried: dict[tuple[Value, int], Knowledge] = {}
 
-    def named(self, value):
+    def named(self, value: Value) -> np.ndarray:
         """Returns a bool for each frozen row: whether a tensor of ids can name it."""
         found = self.ask(self._named, value, 0)
         return np.ones(len(self._ids), bool) if found is None else found
@@ -252,7 +256,7 @@ class NamedRows(Rules):
         return min(each[0] for each in pairs), max(each[1] for each in pairs)
 
 
-def same_ids(value, constants):
+def same_ids(value: Value, constants: Knowledge) -> list[tuple[Value, int]]:
     """Returns pairs of a value that holds the same ids in the same order, and its difference.
 
     The difference is what it holds more, in each place. Its shape may be another one.
@@ -304,7 +308,7 @@ def _form(value):
     return ("form", value)
 
 
-def same_source(value, kinds=frozenset()):
+def same_source(value: Value, kinds: Container[str] = frozenset()) -> Value:
     """Follows a value back through what hands it on, and some other kinds, by first inputs."""
     seen = set()
     while value not in seen:

@@ -12,6 +12,8 @@ Three questions, each in a module of its own:
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.auditing.fetches import flatten
@@ -30,6 +32,7 @@ from tf1_embed.graph.variables import (
     resolve_variables,
     rows_by_partition,
 )
+from tf1_embed.rows import RowsLike
 
 # A smaller constant does no harm, however small the table is. In bytes.
 _LARGE_CONSTANT = 1 << 20
@@ -40,8 +43,8 @@ _BETWEEN = frozenset("Cast ExpandDims Reshape Slice Squeeze StridedSlice".split(
 
 
 def audit(
-    fetches,
-    frozen_rows: dict,
+    fetches: Any,
+    frozen_rows: dict[Any, RowsLike],
     strict: bool = False,
     axis: int = 0,
     partition_strategy: str | None = None,

@@ -13,7 +13,11 @@ element by itself, else `_RULES`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+
+from tf1_embed.graph.nodes import Node, Value
 
 # More than this is not computed. In elements.
 TOO_LARGE = 1 << 27
@@ -30,16 +34,17 @@ class Known:
 
     __slots__ = ("array", "form")
 
-    def __init__(self, array, form=None):
-        self.array, self.form = array, form
+    def __init__(self, array: np.ndarray, form: Any = None):
+        self.array: np.ndarray = array
+        self.form: Any = form
 
     @property
-    def trailing(self):
+    def trailing(self) -> int:
         """The number of axes that come after those of the ids."""
         return self.array.ndim - 1
 
 
-def compute(value, inputs: list, like: Known | None = None) -> Known | None:
+def compute(value: Value, inputs: list[Known | None], like: Known | None = None) -> Known | None:
     """Returns what an output of an operation holds, None if it is not known.
 
     Args:
@@ -234,13 +239,13 @@ def _strided_slice(value, inputs):
     return Known(known.array[(slice(None), *index[leading:])], known.form)
 
 
-def index_of_slice(node, begin, end, strides):
+def index_of_slice(node: Node, begin: np.ndarray, end: np.ndarray, strides: np.ndarray) -> tuple:
     """Returns the tuple with which NumPy takes the slice that an operation takes, or None."""
     masks = {
         name: node.attr(f"{name}_mask")
         for name in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
     }
-    index = []
+    index: list[Any] = []
     for i, (first, last, step) in enumerate(zip(begin, end, strides)):
         bit = 1 << i
         if masks["ellipsis"] & bit:

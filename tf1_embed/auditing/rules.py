@@ -13,6 +13,10 @@ in a loop of the graph.
 
 from __future__ import annotations
 
+from typing import Any, Callable, Iterator
+
+from tf1_embed.graph.nodes import Value
+
 # What hands on its first input, each element as it is and where it is.
 SAME = frozenset(
     "CheckNumerics DebugGradientIdentity EnsureShape Enter Exit Identity LoopCond NextIteration "
@@ -24,10 +28,10 @@ SAME = frozenset(
 class Rules:
     """Answers questions, each once."""
 
-    def __init__(self):
-        self._answers = {}
+    def __init__(self) -> None:
+        self._answers: dict[tuple, Any] = {}
 
-    def ask(self, rule, *arguments):
+    def ask(self, rule: Callable[..., Iterator], *arguments: Any) -> Any:
         """Returns the answer of a rule, a method that is a generator, for its arguments."""
         answers = self._answers
         if (rule, *arguments) in answers:
@@ -74,7 +78,7 @@ class _Asked:
                 self._is_one = None
 
 
-def chain_of_same(value):
+def chain_of_same(value: Value) -> list[Value]:
     """Returns a value and all those that it is handed on from, the nearest first."""
     chain, seen = [], set()
     while value not in seen:
@@ -90,6 +94,6 @@ def chain_of_same(value):
     return chain
 
 
-def same_as(value):
+def same_as(value: Value) -> Value:
     """Returns the value that a value is handed on from, itself if it is from nowhere else."""
     return chain_of_same(value)[-1]

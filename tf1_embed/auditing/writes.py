@@ -7,14 +7,19 @@ which rows they name (`ids`), and what they put there (`contents`).
 from __future__ import annotations
 
 import numpy as np
+import tensorflow.compat.v1 as tf
 
 from tf1_embed.auditing.contents import Contents
-from tf1_embed.auditing.findings import finding
+from tf1_embed.auditing.findings import Finding, finding
 from tf1_embed.auditing.ids import NamedRows
+from tf1_embed.auditing.known import Knowledge
 from tf1_embed.auditing.words import ANY, NEAR, NEAR_IF_FINITE, NOTHING, OWN, ZERO, ZEROS
 from tf1_embed.graph import op_kinds
+from tf1_embed.graph.flow import Flow
+from tf1_embed.graph.nodes import Node
 from tf1_embed.graph.train_ops import writers_of
 from tf1_embed.graph.variables import variable_key
+from tf1_embed.rows import Rows
 
 _REGULARISERS = ("Abs", "L2Loss", "Square")
 
@@ -34,7 +39,15 @@ class TableWrites:
       axis: int, 0 or 1, the axis that ids count along.
     """
 
-    def __init__(self, flow, run, constants, variable, frozen_rows, axis=0):
+    def __init__(
+        self,
+        flow: Flow,
+        run: set[Node],
+        constants: Knowledge,
+        variable: tf.Variable,
+        frozen_rows: Rows,
+        axis: int = 0,
+    ):
         self._flow, self._run, self._constants = flow, run, constants
         self._variable, self._rows, self._axis = variable, frozen_rows, axis
         self._key = variable_key(variable.op)
@@ -45,11 +58,11 @@ class TableWrites:
         )
         self._writers = writers_of(flow, variable)
 
-    def not_run(self):
+    def not_run(self) -> list[Node]:
         """Returns the list of the `Node` that can write the table and do not run."""
         return [each.node for each in self._writers if each.node not in self._run]
 
-    def find(self):
+    def find(self) -> list[Finding]:
         """Returns the list of findings about what runs."""
         writers = [each for each in self._writers if each.node in self._run]
         kind_of = {each.node: self._kind(each) for each in writers}
