@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from tf1_embed.auditing.ids import NamedRows, same_ids
+from tf1_embed.auditing.constant_ops import index_of_slice
+from tf1_embed.auditing.ids import NamedRows
 from tf1_embed.auditing.known import Knowledge
-from tf1_embed.auditing.numpy_ops import index_of_slice
 from tf1_embed.auditing.rules import SAME, Rules, chain_of_same, same_as
+from tf1_embed.auditing.same_ids import same_ids
 from tf1_embed.auditing.words import (
     ANY,
     DIFFERENCE,
@@ -33,7 +34,7 @@ from tf1_embed.graph.flow import Flow
 from tf1_embed.graph.nodes import Node, Value
 from tf1_embed.rows import Rows
 
-_PASSING = SAME | frozenset(["ExpandDims", "Reshape", "Squeeze"])
+_SHAPING = frozenset(["ExpandDims", "Reshape", "Squeeze"])
 _ADDING = frozenset("Add AddN AddV2 Sub".split())
 _DIVIDING = frozenset("Div DivNoNan RealDiv Xdivy".split())
 _GATHERS = frozenset("Gather GatherV2 ResourceGather".split())
@@ -120,7 +121,7 @@ class Contents(Rules):
         inputs = node.inputs
         if kind == "IdentityN":
             return (yield (self._in_rows, inputs[value.index]))
-        if kind in _PASSING:
+        if kind in SAME or kind in _SHAPING:
             return (yield (self._in_rows, inputs[0]))
         if kind == "Merge" and value.index == 0:
             return join((yield [(self._in_rows, each) for each in inputs]))
@@ -362,7 +363,7 @@ class Contents(Rules):
 
     def _parts(self, values, indices):
         """Returns the pairs of values and indices that slices are made of, none if not known."""
-        first, second = same_as(values).node, _unshaped(indices).node
+        first, second = same_as(values).node, same_as(indices, _SHAPING).node
         kinds = first.type, second.type
         if kinds == ("ConcatV2", "ConcatV2") and len(first.inputs) == len(second.inputs):
             axis = self._constants.constant(first.inputs[-1])
@@ -427,17 +428,6 @@ class Contents(Rules):
 
 def _form_of(value):
     return "flat" if value.rank == 1 else ("form", value)
-
-
-def _unshaped(indices):
-    """Returns the ids that indices are, before they were given another shape."""
-    seen = set()
-    while indices not in seen:
-        seen.add(indices)
-        indices = same_as(indices)
-        if indices.node.type in ("Reshape", "ExpandDims", "Squeeze"):
-            indices = indices.node.inputs[0]
-    return indices
 
 
 def _leading_before(dims, dims_after, leading):

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from tf1_embed.auditing.numpy_ops import OPERATIONS, SHAPED_BY, TOO_LARGE, Known, compute
+from tf1_embed.auditing.constant_ops import TOO_LARGE
+from tf1_embed.auditing.numpy_ops import OPERATIONS, SHAPED_BY, Known, compute
 from tf1_embed.auditing.rules import SAME, Rules
 from tf1_embed.graph.nodes import Value
 

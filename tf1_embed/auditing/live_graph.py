@@ -18,11 +18,11 @@ import tensorflow.compat.v1 as tf
 
 from tf1_embed.auditing.fetches import flatten
 from tf1_embed.auditing.findings import finding
-from tf1_embed.auditing.ids import same_source
 from tf1_embed.auditing.known import Knowledge
 from tf1_embed.auditing.lookups import find_lookups
 from tf1_embed.auditing.notes import find_notes
 from tf1_embed.auditing.result import AuditResult, NotAudited, report
+from tf1_embed.auditing.rules import same_as
 from tf1_embed.auditing.writes import TableWrites
 from tf1_embed.graph.flow import Flow
 from tf1_embed.graph.train_ops import check_precision, operations_under
@@ -204,4 +204,4 @@ def _restores(node):
     """Whether a node assigns what a checkpoint holds, as it is."""
     if node.op is None or len(node.inputs) < 2:
         return False
-    return same_source(node.inputs[1], _BETWEEN).node.type in _RESTORES
+    return same_as(node.inputs[1], _BETWEEN).node.type in _RESTORES
