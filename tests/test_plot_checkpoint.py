@@ -13,9 +13,9 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from support.tables import counting_rows, flip_byte, save_checkpoint
-from tf1_embed import commands
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.cli import main
+from tf1_embed.commands import inspect, plot
 from tf1_embed.pictures.events import read_scalars
 from tf1_embed.pictures.plot import plot_checkpoint
 
@@ -274,8 +274,8 @@ def test_an_interrupt_does_not_say_that_no_picture_was_written(workdir, monkeypa
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "plot", interrupt)
-    monkeypatch.setattr(commands, "inspect", interrupt)
+    monkeypatch.setattr(plot, "_run", interrupt)
+    monkeypatch.setattr(inspect, "_run", interrupt)
     assert run(f"{PLOT} --out page.html") == 130
     assert capsys.readouterr().err == "tf1-embed: interrupted\n"
     assert run("inspect base") == 130

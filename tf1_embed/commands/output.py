@@ -1,28 +1,18 @@
-"""What the commands print: from results to text, or to JSON."""
+"""What several commands print: from results to text, or to JSON."""
 
+from __future__ import annotations
+
+import argparse
 import json
 import math
-import shlex
+from typing import TYPE_CHECKING, Any, Iterable, Sequence
+
+if TYPE_CHECKING:
+    from tf1_embed.checkpoint.rewrite import Written
 
 
-def print_variables(arguments, variables):
-    """Prints the variables of a checkpoint, a list of `Variable`; returns 0."""
-    if arguments.json:
-        return print_json([each._asdict() for each in variables])
-    rows = []
-    for each in variables:
-        kind = each.kind if each.table is None else f"{each.kind} of {each.table}"
-        parts = f"{each.num_partitions} partitions" if each.num_partitions > 1 else ""
-        shape, size = format_shape(each.shape), format_bytes(each.num_bytes)
-        rows.append([each.name, each.dtype, shape, size, kind, parts])
-    print_columns(rows)
-    total = format_bytes(sum(each.num_bytes for each in variables))
-    print(f"{len(variables)} variables, {total}")
-    return 0
-
-
-def print_written(arguments, written):
-    """Prints what became of each tensor, a list of `Written`; returns 0."""
+def print_written(arguments: argparse.Namespace, written: Sequence[Written]) -> int:
+    """Prints what became of each tensor; returns 0."""
     total = sum(each.num_bytes for each in written)
     if arguments.json:
         result = {
@@ -42,58 +32,11 @@ def print_written(arguments, written):
     for each in changed:
         if each.note is not None:
             print(f"{each.name}: {each.note}")
-    return _print_end(arguments, total)
+    return print_end(arguments, total)
 
 
-def comparison(each):
-    """Returns what a comparison of old rows found, as a line of text."""
-    if each.num_changed == 0:
-        return f"{each.table}: all {each.num_rows} old rows are the same, bit for bit"
-    if each.num_changed is None:
-        return (
-            f"{each.table}: the {each.num_rows} old rows are not those of the certificate; which "
-            f"of them differ only the old checkpoint could tell"
-        )
-    more = ", ..." if each.num_changed > len(each.first_ids) else ""
-    far = (
-        f"by at most {each.largest_difference:g}"
-        if each.largest_difference
-        else "in bits that compare as equal"
-    )
-    return (
-        f"{each.table}: {each.num_changed} of {each.num_rows} old rows changed {far}: ids "
-        f"{', '.join(str(i) for i in each.first_ids)}{more}"
-    )
-
-
-def print_plotted(arguments, plotted):
-    """Prints what was drawn, and where it is; returns 0."""
-    projection = plotted.projection
-    if arguments.json:
-        result = dict(plotted._asdict(), written=not arguments.dry_run)
-        result["projection"] = projection and projection._asdict()
-        return print_json(result)
-    print(f"{plotted.table}: {plotted.num_old_rows} old rows, {plotted.num_new_rows} new")
-    if projection is not None:
-        print(f"{projection.num_old} old and {projection.num_new} new rows for the projector")
-    for path in plotted.paths + (projection.paths if projection is not None else []):
-        print(f"dry run: would write {path}" if arguments.dry_run else f"written: {path}")
-    if projection is not None and not arguments.dry_run:
-        print(f"look at it: tensorboard --logdir {shlex.quote(arguments.projector)}")
-    return 0
-
-
-def print_shape(arguments, shape):
-    """Prints the shape of the one table that was written; returns 0."""
-    if arguments.json:
-        return print_json(
-            {"out": arguments.out, "written": not arguments.dry_run, "shape": list(shape)}
-        )
-    print(f"{arguments.table}: {format_shape(shape)}")
-    return _print_end(arguments)
-
-
-def _print_end(arguments, total=None):
+def print_end(arguments: argparse.Namespace, total: int | None = None) -> int:
+    """Prints where the result is, or would be; returns 0."""
     size = "" if total is None else f"{format_bytes(total)} "
     print(
         f"dry run: {size}would be written to {arguments.out}"
@@ -103,7 +46,7 @@ def _print_end(arguments, total=None):
     return 0
 
 
-def print_json(value):
+def print_json(value: Any) -> int:
     """Prints a value as JSON; returns 0."""
     print(json.dumps(_plain(value), indent=2))
     return 0
@@ -118,7 +61,7 @@ def _plain(value):
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def print_columns(rows):
+def print_columns(rows: Iterable[Sequence[str]]) -> None:
     """Prints rows of texts in columns as wide as they need."""
     rows = [list(row) for row in rows]
     widths = (
@@ -136,12 +79,12 @@ def _change(written):
     return f"{old} → {new}"
 
 
-def format_shape(shape):
+def format_shape(shape: Sequence[int]) -> str:
     """Returns a shape as text, such as "[10, 2]"."""
     return f"[{', '.join(str(dim) for dim in shape)}]"
 
 
-def format_bytes(count):
+def format_bytes(count: int) -> str:
     """Returns a number of bytes as text, such as "1.2 MB"."""
     if count < 1000:
         return f"{count} bytes"

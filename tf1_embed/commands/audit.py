@@ -1,0 +1,48 @@
+"""`tf1-embed audit`: finds what in a saved graph can move a frozen row."""
+
+from __future__ import annotations
+
+import argparse
+
+from tf1_embed.commands import options, output
+
+
+def add_to(commands: options.Commands) -> None:
+    """Adds the command and its options."""
+    audit = options.add_command(
+        commands,
+        "audit",
+        _run,
+        "Find what in a saved graph can move a frozen row.",
+        "Find what in a saved graph (a MetaGraph, *.meta) can move a frozen row.",
+    )
+    audit.add_argument("meta", metavar="META", help="the path of a .meta file")
+    audit.add_argument(
+        "--table", metavar="NAME", action="append", required=True, help="a name or pattern"
+    )
+    audit.add_argument("--frozen", metavar="ROWS", required=True, help=options.ROWS)
+    audit.add_argument(
+        "--fetch",
+        metavar="NAME",
+        action="append",
+        help="what a step runs (default: the training operations that the graph names)",
+    )
+    options.add_partition_strategy(audit)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from tf1_embed.auditing import audit_metagraph, report
+
+    ids = options.ids(arguments.frozen)
+    findings = audit_metagraph(
+        arguments.meta,
+        dict.fromkeys(arguments.table, ids),
+        fetches=arguments.fetch,
+        partition_strategy=arguments.partition_strategy,
+    )
+    if arguments.json:
+        output.print_json(findings.as_dict())
+    else:
+        print(report(findings))
+    # What may move a row was left out although nobody said what a step runs.
+    return 1 if findings or findings.left_out and not arguments.fetch else 0

@@ -1,0 +1,99 @@
+"""`tf1-embed delta`: keeps new rows in a small file of their own; applies and reverts it."""
+
+from __future__ import annotations
+
+from tf1_embed.commands import options, output
+
+
+def add_to(commands: options.Commands) -> None:
+    """Adds the command and its options."""
+    delta = commands.add_parser(
+        "delta",
+        help="Keep new rows in a small file of their own; apply and revert it.",
+        description="Keep new rows, and the fingerprint of the rows they belong to, in a small "
+        "file of their own; apply and revert it.",
+    )
+    deltas = delta.add_subparsers(title="commands", metavar="COMMAND", dest="delta_command")
+    deltas.required = True
+    _add_extract(deltas)
+    _add_apply(deltas)
+    _add_revert(deltas)
+
+
+def _add_extract(deltas):
+    extract = options.add_command(
+        deltas, "extract", _extract, "Take the new rows out of a grown checkpoint."
+    )
+    extract.add_argument("base", metavar="BASE", help="the checkpoint before growth")
+    extract.add_argument("grown", metavar="GROWN", help="the one after it")
+    options.add_tables(extract)
+    extract.add_argument(
+        "--also", metavar="NAME[:AXIS]", action="append", default=[], help="as for grow"
+    )
+    extract.add_argument("--new-vocab", metavar="FILE", help="note the tokens of the new rows")
+    options.add_reserved(extract)
+    options.add_partition_strategy(extract)
+    options.add_output(extract)
+
+
+def _extract(arguments):
+    from tf1_embed.checkpoint.delta import extract_delta
+    from tf1_embed.vocabulary import read_vocabulary
+
+    tokens = None if arguments.new_vocab is None else read_vocabulary(arguments.new_vocab)
+    written = extract_delta(
+        arguments.base,
+        arguments.grown,
+        arguments.table,
+        arguments.out,
+        also=arguments.also,
+        tokens=tokens,
+        reserved=options.reserved(arguments),
+        partition_strategy=arguments.partition_strategy,
+        **options.writing(arguments, "Extracting"),
+    )
+    return output.print_written(arguments, written)
+
+
+def _add_apply(deltas):
+    apply = options.add_command(deltas, "apply", _apply, "Append the rows of deltas.")
+    apply.add_argument("base", metavar="BASE", help="the checkpoint that the first was made from")
+    apply.add_argument("deltas", metavar="DELTA", nargs="+", help="deltas, in their order")
+    options.add_slot_values(apply, "new rows")
+    options.add_partition_strategy(apply)
+    options.add_output(apply)
+
+
+def _apply(arguments):
+    from tf1_embed.checkpoint.delta import apply_delta
+
+    written = apply_delta(
+        arguments.base,
+        arguments.deltas,
+        arguments.out,
+        slot_values=options.slot_values(arguments),
+        partition_strategy=arguments.partition_strategy,
+        **options.writing(arguments, "Applying"),
+    )
+    return output.print_written(arguments, written)
+
+
+def _add_revert(deltas):
+    revert = options.add_command(deltas, "revert", _revert, "Remove the rows of a delta.")
+    revert.add_argument("grown", metavar="GROWN", help="a checkpoint with the delta's rows")
+    revert.add_argument("delta", metavar="DELTA", help="the delta that was applied last")
+    options.add_partition_strategy(revert)
+    options.add_output(revert)
+
+
+def _revert(arguments):
+    from tf1_embed.checkpoint.delta import revert_delta
+
+    written = revert_delta(
+        arguments.grown,
+        arguments.delta,
+        arguments.out,
+        partition_strategy=arguments.partition_strategy,
+        **options.writing(arguments, "Reverting"),
+    )
+    return output.print_written(arguments, written)

@@ -1,0 +1,44 @@
+"""`tf1-embed merge`: makes one variable of a table's frozen and trainable rows."""
+
+from __future__ import annotations
+
+import argparse
+
+from tf1_embed.commands import options, output
+
+
+def add_to(commands: options.Commands) -> None:
+    """Adds the command and its options."""
+    merge = options.add_command(
+        commands,
+        "merge",
+        _run,
+        "Make one variable of a table's frozen and trainable rows.",
+        "Make one variable of a table's frozen and trainable rows, under its old name. The model's "
+        "original code restores the result.",
+    )
+    options.add_prefix(merge)
+    options.add_tables(merge)
+    merge.add_argument(
+        "--trainable-rows",
+        metavar="ROWS",
+        help=f"of a row-split table, which rows those are: {options.ROWS}",
+    )
+    options.add_slot_values(merge, "frozen rows")
+    options.add_partition_strategy(merge)
+    options.add_output(merge)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from tf1_embed.checkpoint.merge import merge_checkpoint
+
+    written = merge_checkpoint(
+        arguments.checkpoint,
+        arguments.table,
+        arguments.out,
+        trainable_rows=options.trainable_rows(arguments),
+        slot_values=options.slot_values(arguments),
+        partition_strategy=arguments.partition_strategy,
+        **options.writing(arguments, "Merging"),
+    )
+    return output.print_written(arguments, written)

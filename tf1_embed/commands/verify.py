@@ -1,0 +1,75 @@
+"""`tf1-embed verify`: checks that every old row is the same, bit for bit."""
+
+from __future__ import annotations
+
+import argparse
+
+from tf1_embed.commands import options, output
+
+
+def add_to(commands: options.Commands) -> None:
+    """Adds the command and its options."""
+    verify = options.add_command(
+        commands,
+        "verify",
+        _run,
+        "Check that every old row is the same, bit for bit.",
+        "Check that every old row of a table is in a grown checkpoint, bit for bit. Exit status 1 "
+        "if not.",
+    )
+    verify.add_argument(
+        "old", metavar="OLD", help="the old checkpoint, or a certificate, *.rows.json"
+    )
+    verify.add_argument("new", metavar="NEW", help="the grown checkpoint")
+    options.add_tables(verify)
+    verify.add_argument("--old-vocab", metavar="FILE", help="compare by token: the old vocabulary")
+    verify.add_argument("--new-vocab", metavar="FILE", help="compare by token: the new vocabulary")
+    verify.add_argument(
+        "--drop-missing", action="store_true", help="leave out tokens that the new one lacks"
+    )
+    options.add_reserved(verify)
+    options.add_partition_strategy(verify)
+    options.add_new_partition_strategy(verify)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from tf1_embed.checkpoint.verify import verify_checkpoint
+
+    if (arguments.old_vocab is None) != (arguments.new_vocab is None):
+        raise ValueError("give both --old-vocab and --new-vocab, or neither")
+    compared = verify_checkpoint(
+        arguments.old,
+        arguments.new,
+        arguments.table,
+        id_map=options.map_of_two(arguments, arguments.table),
+        partition_strategy=arguments.partition_strategy,
+        new_partition_strategy=arguments.new_partition_strategy,
+        progress=options.progress("Comparing"),
+    )
+    if arguments.json:
+        output.print_json([each._asdict() for each in compared])
+    else:
+        for each in compared:
+            print(_sentence(each))
+    return 1 if any(each.num_changed != 0 for each in compared) else 0
+
+
+def _sentence(each):
+    """Returns what a `Comparison` of old rows found, as a line of text."""
+    if each.num_changed == 0:
+        return f"{each.table}: all {each.num_rows} old rows are the same, bit for bit"
+    if each.num_changed is None:
+        return (
+            f"{each.table}: the {each.num_rows} old rows are not those of the certificate; which "
+            f"of them differ only the old checkpoint could tell"
+        )
+    more = ", ..." if each.num_changed > len(each.first_ids) else ""
+    far = (
+        f"by at most {each.largest_difference:g}"
+        if each.largest_difference
+        else "in bits that compare as equal"
+    )
+    return (
+        f"{each.table}: {each.num_changed} of {each.num_rows} old rows changed {far}: ids "
+        f"{', '.join(str(i) for i in each.first_ids)}{more}"
+    )
