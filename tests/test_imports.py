@@ -30,7 +30,7 @@ ROOMS = {
         "fingerprints",
         "initializers",
         "json_file",
-        "new_file",
+        "new_files",
         "npy",
         "partitions",
         "philox",

@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Mapping, NamedTuple, Sequence
 
 from tf1_embed.json_file import Fields, Kind, are_ints
-from tf1_embed.new_file import new_file
+from tf1_embed.new_files import new_file
 from tf1_embed.rows import Rows
 from tf1_embed.version import __version__
 

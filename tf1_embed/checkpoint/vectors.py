@@ -6,7 +6,7 @@ from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
 from tf1_embed.checkpoint.rewrite import Silence
-from tf1_embed.new_file import check_absent
+from tf1_embed.new_files import check_absent
 from tf1_embed.rows import rows_in_chunk
 from tf1_embed.vocabulary import NONE_RESERVED, read_vocabulary, write_vocabulary
 from tf1_embed.word_vectors import open_word_vectors, write_word_vectors

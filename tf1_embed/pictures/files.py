@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib
 
-from tf1_embed.new_file import new_file
+from tf1_embed.new_files import new_file
 from tf1_embed.pictures.style import ON_DARK, printable, style
 
 if TYPE_CHECKING:

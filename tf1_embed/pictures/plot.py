@@ -11,7 +11,7 @@ from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.rewrite import Silence
 from tf1_embed.checkpoint.slots import CHOSEN_ROWS, trainable_name, variable_name
-from tf1_embed.new_file import check_absent
+from tf1_embed.new_files import check_absent
 from tf1_embed.pictures.events import read_scalars
 from tf1_embed.pictures.projector import MAX_POINTS, prepare_projector
 from tf1_embed.rows import Rows, ids_at, ids_of

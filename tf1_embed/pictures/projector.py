@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tf1_embed.new_file import check_absent, new_file
+from tf1_embed.new_files import check_absent, new_file
 from tf1_embed.pictures.samples import check_rows, finite_sample
 
 if TYPE_CHECKING:

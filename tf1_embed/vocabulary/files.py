@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 from typing import TYPE_CHECKING
 
-from tf1_embed.new_file import new_file
+from tf1_embed.new_files import new_file
 from tf1_embed.vocabulary.tokens import Tokens, read_lines
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import reprlib
 import numpy as np
 
 from tf1_embed.bfloat16 import as_numbers
-from tf1_embed.new_file import new_file
+from tf1_embed.new_files import new_file
 from tf1_embed.vocabulary.tokens import Tokens
 from tf1_embed.word_vectors.binary import write_binary
 from tf1_embed.word_vectors.header import MAX_DIM

@@ -12,7 +12,7 @@ from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
 from tf1_embed.fingerprints import digest_of
 from tf1_embed.json_file import Kind, is_digest, is_int
-from tf1_embed.new_file import new_file
+from tf1_embed.new_files import new_file
 from tf1_embed.rows import Rows
 from tf1_embed.version import __version__
 

@@ -17,7 +17,7 @@ from tf1_embed.checkpoint.files.find import refuse_brackets
 from tf1_embed.checkpoint.files.index import Entry, num_values, slice_key, write_index
 from tf1_embed.checkpoint.files.state import read_state, write_state
 from tf1_embed.checkpoint.files.write_back import WriteBack
-from tf1_embed.new_file import flush_to_disk
+from tf1_embed.new_files import flush_to_disk
 from tf1_embed.rows import CHUNK_BYTES
 
 try:
