@@ -66,7 +66,6 @@ def write_certificates(prefix: PathLike, certificates: Sequence[Certificate]) ->
       string, the path of the file.
 
     Raises:
-      FileNotFoundError: if there is no such folder.
       ValueError: if two certificates are of one table.
     """
     path, content = certificate_path(prefix), encode_certificates(certificates)

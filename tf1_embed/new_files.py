@@ -21,12 +21,15 @@ import json
 import os
 import shutil
 from types import TracebackType
-from typing import IO, Iterable, Iterator, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, NamedTuple
+
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike
 
 try:
     import fcntl
 except ImportError:
-    fcntl = None  # on Windows
+    fcntl = None  # type: ignore[assignment]  # on Windows
 
 _LOCK, _JOURNAL, _HOME = "lock", "journal", "home"
 
@@ -110,6 +113,11 @@ class NewFiles:
             undo.pop_all()
         return self
 
+    @property
+    def places(self) -> list[str]:
+        """The paths of the files that were added."""
+        return [each.place for each in self._moves if each.new is not None]
+
     def add(self, place: str, stays: bool = False) -> str:
         """Adds a file; returns the path to write it to.
 
@@ -163,7 +171,7 @@ class NewFiles:
             if not each.stays:
                 # Somebody may have written there, who takes no lock.
                 check_absent(each.place, self._force)
-        places = [each.place for each in self._moves if each.new is not None]
+        places = self.places
         if len(self._moves) == 1:
             # It takes one step, in which a reader finds the old file or the new one.
             os.replace(self._moves[0].new, places[0])
@@ -172,8 +180,8 @@ class NewFiles:
             return
         moves = [_as_it_is(each) for each in self._moves]
         journal = self._folders[0].path(_JOURNAL)
-        _write_journal(journal, moves)
         try:
+            _write_journal(journal, moves)
             for each in reversed(moves):
                 if each.had_old:
                     (shutil.copyfile if each.stays else os.replace)(each.place, each.old)
@@ -188,7 +196,7 @@ class NewFiles:
                 # If this fails as well, the journal stays for the next run.
                 with contextlib.suppress(OSError):
                     _undo(journal)
-            else:
+            elif _are_done(moves):
                 published.extend(places)
             raise
         published.extend(places)
@@ -277,7 +285,7 @@ class _WorkingFolder:
 
 
 @contextlib.contextmanager
-def new_file(path: str, force: bool = False) -> Iterator[IO[bytes]]:
+def new_file(path: PathLike, force: bool = False) -> Iterator[IO[bytes]]:
     """Opens a file that takes its name when the context is left without an exception.
 
     Args:
@@ -290,11 +298,35 @@ def new_file(path: str, force: bool = False) -> Iterator[IO[bytes]]:
     Raises:
       FileExistsError: if there is one and not `force`, or another run is writing it.
     """
-    with NewFiles(path, force=force) as files, files.open(path) as file:
+    place = os.fspath(path)
+    with NewFiles(place, force=force) as files, files.open(place) as file:
         yield file
 
 
-def check_absent(path: str, force: bool = False) -> None:
+def write_together(
+    contents: Mapping[str, Callable[[IO[bytes]], object]], force: bool = False
+) -> None:
+    """Writes files that appear together or not at all.
+
+    Args:
+      contents: for each path a function that writes the file, given it open for bytes.
+      force: whether files of these names are replaced.
+
+    Raises:
+      FileExistsError: if there is one and not `force`, or another run is writing one.
+    """
+    with NewFiles(*contents, force=force) as files:
+        for path, write in contents.items():
+            with files.open(path) as file:
+                write(file)
+
+
+def has_leftovers(place: str) -> bool:
+    """Tells whether a run is writing to a place, or was killed when it did."""
+    return os.path.isdir(_working_folder(os.path.abspath(place)))
+
+
+def check_absent(path: PathLike, force: bool = False) -> None:
     """Raises FileExistsError if there is a file at a path that is not to be replaced."""
     if not force and os.path.lexists(path):
         raise FileExistsError(
@@ -302,13 +334,23 @@ def check_absent(path: str, force: bool = False) -> None:
         )
 
 
-def identities(paths: Iterable[str]) -> dict:
+def check_not_read(written: Iterable[str], read: Iterable[str]) -> None:
+    """Raises FileExistsError if a file would be written that is read, whatever it is called."""
+    inputs = identities(read)
+    for each, path in identities(written).items():
+        if each in inputs:
+            raise FileExistsError(
+                f"{path} would be replaced, and is read ({inputs[each]}); choose another name"
+            )
+
+
+def identities(paths: Iterable[str]) -> dict[Any, str]:
     """Returns what files are, whatever they are called: a dict from that to one of their names.
 
     Links of either kind, relative paths and others of one file are the same. What does not exist
     is the name in the folder that would have it.
     """
-    found = {}
+    found: dict[Any, str] = {}
     for path in paths:
         try:
             state = os.stat(path)
@@ -346,7 +388,8 @@ def _make_folders(folder):
     while above and not os.path.isdir(above):
         missing.insert(0, above)
         above = os.path.dirname(above)
-    os.makedirs(folder, exist_ok=True)
+    if missing:
+        os.makedirs(folder, exist_ok=True)
     return missing
 
 
@@ -363,6 +406,10 @@ def _lock_folder(folder, place):
         except FileNotFoundError:
             # Another run has cleared it away just now.
             continue
+        except BaseException:
+            if is_mine:
+                os.rmdir(folder)
+            raise
         try:
             locked = _lock(file)
             if locked is None and not is_mine:
@@ -472,6 +519,10 @@ def _undo(journal):
             for each in sorted({os.path.dirname(each.place) for each in moves}):
                 flush_to_disk(each)
     os.remove(journal)
+
+
+def _are_done(moves):
+    return not any(each.new is not None and os.path.exists(each.new) for each in moves)
 
 
 def _is_old_one_there(move):

@@ -154,7 +154,7 @@ def rewrite(
                     _write(writer, reader, each.name, changes[each.name])
             reader.check_rest()
             if certify is not None:
-                writer.add_file(SUFFIX, encode_certificates(*certify()))
+                writer.add_file(writer.prefix + SUFFIX, encode_certificates(*certify()))
     return written
 
 

@@ -77,7 +77,7 @@ def extract_delta(
       step counters, other variables that were trained. The slots of old rows are not compared.
 
     Raises:
-      FileNotFoundError: if there is no such checkpoint, or no folder to write to.
+      FileNotFoundError: if there is no such checkpoint.
       FileExistsError: if `out` exists and not `force`, or is an input.
       KeyError: if a name matches nothing, or the grown checkpoint lacks it.
       ValueError: if an old row changed in any bit; if a table has no new rows, or another shape or
