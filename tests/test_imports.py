@@ -50,7 +50,7 @@ WITHOUT_TENSORFLOW_EITHER = [
     "fingerprints",
     "initializers",
     "json_file",
-    "new_file",
+    "new_files",
     "npy",
     "partitions",
     "philox",

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command `tf1-embed`: each of its commands is a thin front of one function.
 
 Help and usage errors come at once: neither NumPy nor TensorFlow is imported before a command runs.
@@ -6,13 +7,31 @@ Help and usage errors come at once: neither NumPy nor TensorFlow is imported bef
 from __future__ import annotations
 
 import argparse
+import contextlib
+import difflib
 import logging
 import os
+import re
 import sys
 import warnings
 from typing import Sequence
 
-from tf1_embed.commands import audit, delta, grow, inspect, merge, plot, split, vectors, verify
+from tf1_embed.commands import (
+    audit,
+    delta,
+    grow,
+    inspect,
+    merge,
+    options,
+    output,
+    paths,
+    plot,
+    split,
+    vectors,
+    verify,
+)
+from tf1_embed.commands.errors import message_of
+from tf1_embed.new_files import published
 from tf1_embed.version import __version__
 
 # In the order of the help.
@@ -25,40 +44,126 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
       argv: the arguments; default: those of the process.
     """
-    arguments = make_parser().parse_args(argv)
+    try:
+        return _main(argv)
+    finally:
+        output.flush()
+
+
+def _main(argv):
+    parser = make_parser()
+    _complete(parser)
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    arguments.spellings = options.spellings(arguments.parser, vars(arguments))
     if not arguments.debug:
         _quieten_tensorflow()
+    num_published = len(published)
     try:
+        paths.check(arguments)
         return arguments.run(arguments)
     except KeyboardInterrupt:
-        # Of several pictures, some may be.
-        written = "" if arguments.command == "plot" else "; nothing was written"
-        print(f"tf1-embed: interrupted{written}", file=sys.stderr)
+        # Wherever it came, what has its name is written, and nothing else is.
+        written = ", ".join(map(os.path.relpath, published[num_published:]))
+        output.warn(
+            f"tf1-embed: interrupted, after this was written: {written}"
+            if written
+            else "tf1-embed: interrupted; nothing was written"
+        )
         return 130
     except Exception as error:  # noqa: BLE001 a person reads this, not a traceback
         if arguments.debug:
             raise
-        # str() of a KeyError is its repr.
-        message = error.args[0] if isinstance(error, KeyError) else error
-        print(f"tf1-embed: {message}", file=sys.stderr)
+        output.warn(f"tf1-embed: {message_of(error, arguments)}")
         return 2
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command line, with all commands."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="tf1-embed",
-        description="Grow trained embedding tables in TensorFlow checkpoints, and prove that the "
-        "old rows did not change.",
-        epilog="Exit status: 0; 1 if verify or audit found something; 2 after an error.",
+        description=options.filled(
+            "Grow trained embedding tables in TensorFlow checkpoints, and prove that the old rows "
+            "did not change."
+        ),
+        epilog="Exit status: 0; 1 if verify or audit found something; 2 after an error; 130 after "
+        "an\ninterrupt.\n\nexample:\n  tf1-embed inspect runs/base",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="tell the versions of it and of what it uses"
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     commands.required = True
     for each in COMMANDS:
         each.add_to(commands)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Proposes what is most like a word that it does not know."""
+
+    def error(self, message):
+        """Prints usage and message; exits with status 2."""
+        wrong, known = "", []
+        choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message, re.DOTALL)
+        if choice:
+            wrong = choice.group(1)
+            known = [each.strip("' ") for each in choice.group(2).split(",")]
+        elif message.startswith("unrecognized arguments: -"):
+            wrong = message.split()[2].split("=")[0]
+            known = re.findall(r"--[a-z][a-z-]+", self.format_help())
+        nearest = difflib.get_close_matches(wrong, known, n=1)
+        super().error(message + (f"; did you mean {nearest[0]}?" if nearest else ""))
+
+
+class _Version(argparse.Action):
+    """Prints the versions; imports nothing that takes time."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Prints the versions and exits."""
+        python = ".".join(map(str, sys.version_info[:3]))
+        tensorflow = _version_of(_DISTRIBUTIONS) or "not installed"
+        output.say(f"tf1-embed {__version__} (TensorFlow {tensorflow}, Python {python})")
+        parser.exit()
+
+
+# Under which names TensorFlow is packaged.
+_DISTRIBUTIONS = (
+    "tensorflow",
+    "tensorflow-cpu",
+    "tensorflow-gpu",
+    "tensorflow-macos",
+    "tf-nightly",
+)
+
+
+def _version_of(distributions):
+    """Returns the version of the first of the distributions that is installed, or None."""
+    try:
+        from importlib import metadata
+    except ImportError:
+        # Python 3.7.
+        import pkg_resources
+
+        installed = {each.key: each.version for each in pkg_resources.working_set}
+        return next((installed[each] for each in distributions if each in installed), None)
+    for each in distributions:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(each)
+    return None
+
+
+def _complete(parser):
+    """Prints what a shell asks for that completes a command line, and exits, if one does."""
+    if "_ARGCOMPLETE" in os.environ:
+        try:
+            import argcomplete
+        except ImportError:
+            return
+        argcomplete.autocomplete(parser)
 
 
 def _quieten_tensorflow():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import numbers
+import os
+import sys
 from typing import Any, Callable, Sequence
 
 import numpy as np
@@ -68,6 +70,18 @@ class Growth:
         if axis.axis == 0:
             self._old = StoredRows(reader, axis.name, partition_strategy).partitions
         self._new = Partitions.even(id_map.num_rows, len(self._old.sizes), partition_strategy)
+
+    def check_memory(self) -> None:
+        """Raises a ValueError if the memory cannot hold the new rows."""
+        shape, count = self._reader.shape(self._axis.name), self._new_rows.count
+        needed = count * self._reader.num_bytes(self._axis.name) // max(1, self._axis.size)
+        there = _memory()
+        if needed > there:
+            raise ValueError(
+                f"{count} new rows of {str(self._axis)!r}, of shape {list(shape)}, take {needed} "
+                f"bytes of memory, and there are only {there}; append fewer with `num_new_rows` "
+                f"(--rows)"
+            )
 
     def make_new_rows(self, initializer: Any) -> np.ndarray:
         """Returns the values of new rows, [num_new_rows, ...]; a projection's are its columns."""
@@ -192,6 +206,19 @@ class Growth:
             for start, stop in self._reader.chunks(name)
         ]
         return np.ascontiguousarray(np.concatenate(chunks, axis=1))
+
+
+def _memory():
+    """Returns the bytes of memory that this process may have."""
+    try:
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ImportError, AttributeError, ValueError, OSError):
+        # On Windows.
+        return sys.maxsize
+    return there if limit == resource.RLIM_INFINITY else min(there, limit)
 
 
 def certificates_of(

@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 
 from tf1_embed.commands import options, output
+from tf1_embed.commands.paths import Input
+
+# More than any table has; of one range none is listed.
+_MOST_IDS = 1 << 30
 
 
 def add_to(commands: options.Commands) -> None:
@@ -14,9 +18,10 @@ def add_to(commands: options.Commands) -> None:
         "audit",
         _run,
         "Find what in a saved graph can move a frozen row.",
+        "tf1-embed audit runs/base/model.ckpt-1.meta --table embedding --frozen 0:10",
         "Find what in a saved graph (a MetaGraph, *.meta) can move a frozen row.",
     )
-    audit.add_argument("meta", metavar="META", help="the path of a .meta file")
+    audit.add_argument("meta", metavar="META", type=Input, help="the path of a .meta file")
     audit.add_argument(
         "--table", metavar="NAME", action="append", required=True, help="a name or pattern"
     )
@@ -33,16 +38,27 @@ def add_to(commands: options.Commands) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from tf1_embed.auditing import audit_metagraph, report
 
-    ids = options.ids(arguments.frozen)
+    # Its size is that of each table, which the graph tells.
+    runs = [range(*run) for run in options.runs(arguments.frozen, "--frozen")]
     findings = audit_metagraph(
         arguments.meta,
-        dict.fromkeys(arguments.table, ids),
+        dict.fromkeys(arguments.table, runs[0] if len(runs) == 1 else _ids(runs)),
         fetches=arguments.fetch,
         partition_strategy=arguments.partition_strategy,
     )
     if arguments.json:
         output.print_json(findings.as_dict())
     else:
-        print(report(findings))
+        output.say(report(findings))
     # What may move a row was left out although nobody said what a step runs.
     return 1 if findings or findings.left_out and not arguments.fetch else 0
+
+
+def _ids(runs):
+    """Returns the ids of several ranges, an array."""
+    import numpy as np
+
+    count = sum(map(len, runs))
+    if count > _MOST_IDS:
+        raise ValueError(f"--frozen has {count} rows in {len(runs)} ranges; give one range")
+    return np.concatenate([np.arange(each.start, each.stop) for each in runs])

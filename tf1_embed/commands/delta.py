@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+
 from tf1_embed.commands import options, output
+from tf1_embed.commands.paths import Input, InputCheckpoint
+
+_EXTRACT = "tf1-embed delta extract runs/base runs/grown --table embedding --out runs/delta"
 
 
 def add_to(commands: options.Commands) -> None:
@@ -10,8 +15,12 @@ def add_to(commands: options.Commands) -> None:
     delta = commands.add_parser(
         "delta",
         help="Keep new rows in a small file of their own; apply and revert it.",
-        description="Keep new rows, and the fingerprint of the rows they belong to, in a small "
-        "file of their own; apply and revert it.",
+        description=options.filled(
+            "Keep new rows, and the fingerprint of the rows they belong to, in a small file of "
+            "their own; apply and revert it."
+        ),
+        epilog=f"example:\n  {_EXTRACT}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     deltas = delta.add_subparsers(title="commands", metavar="COMMAND", dest="delta_command")
     deltas.required = True
@@ -22,15 +31,20 @@ def add_to(commands: options.Commands) -> None:
 
 def _add_extract(deltas):
     extract = options.add_command(
-        deltas, "extract", _extract, "Take the new rows out of a grown checkpoint."
+        deltas, "extract", _extract, "Take the new rows out of a grown checkpoint.", _EXTRACT
     )
-    extract.add_argument("base", metavar="BASE", help="the checkpoint before growth")
-    extract.add_argument("grown", metavar="GROWN", help="the one after it")
+    extract.add_argument(
+        "base", metavar="BASE", type=InputCheckpoint, help="the checkpoint before growth"
+    )
+    extract.add_argument("grown", metavar="GROWN", type=InputCheckpoint, help="the one after it")
     options.add_tables(extract)
     extract.add_argument(
         "--also", metavar="NAME[:AXIS]", action="append", default=[], help="as for grow"
     )
-    extract.add_argument("--new-vocab", metavar="FILE", help="note the tokens of the new rows")
+    extract.add_argument(
+        "--new-vocab", metavar="FILE", type=Input, help="note the tokens of the new rows"
+    )
+    options.add_first_column(extract)
     options.add_reserved(extract)
     options.add_partition_strategy(extract)
     options.add_output(extract)
@@ -38,13 +52,14 @@ def _add_extract(deltas):
 
 def _extract(arguments):
     from tf1_embed.checkpoint.delta import extract_delta
-    from tf1_embed.vocabulary import read_vocabulary
 
-    tokens = None if arguments.new_vocab is None else read_vocabulary(arguments.new_vocab)
+    tokens = None
+    if arguments.new_vocab is not None:
+        tokens = options.tokens(arguments, arguments.new_vocab)
     written = extract_delta(
         arguments.base,
         arguments.grown,
-        arguments.table,
+        options.tables(arguments, arguments.base),
         arguments.out,
         also=arguments.also,
         tokens=tokens,
@@ -56,10 +71,24 @@ def _extract(arguments):
 
 
 def _add_apply(deltas):
-    apply = options.add_command(deltas, "apply", _apply, "Append the rows of deltas.")
-    apply.add_argument("base", metavar="BASE", help="the checkpoint that the first was made from")
-    apply.add_argument("deltas", metavar="DELTA", nargs="+", help="deltas, in their order")
+    apply = options.add_command(
+        deltas,
+        "apply",
+        _apply,
+        "Append the rows of deltas.",
+        "tf1-embed delta apply runs/base runs/delta --out runs/again/model.ckpt",
+    )
+    apply.add_argument(
+        "base",
+        metavar="BASE",
+        type=InputCheckpoint,
+        help="the checkpoint that the first was made from",
+    )
+    apply.add_argument(
+        "delta", metavar="DELTA", type=InputCheckpoint, nargs="+", help="deltas, in their order"
+    )
     options.add_slot_values(apply, "new rows")
+    options.add_clocks(apply)
     options.add_partition_strategy(apply)
     options.add_output(apply)
 
@@ -69,9 +98,10 @@ def _apply(arguments):
 
     written = apply_delta(
         arguments.base,
-        arguments.deltas,
+        arguments.delta,
         arguments.out,
         slot_values=options.slot_values(arguments),
+        clocks=arguments.clocks,
         partition_strategy=arguments.partition_strategy,
         **options.writing(arguments, "Applying"),
     )
@@ -79,9 +109,22 @@ def _apply(arguments):
 
 
 def _add_revert(deltas):
-    revert = options.add_command(deltas, "revert", _revert, "Remove the rows of a delta.")
-    revert.add_argument("grown", metavar="GROWN", help="a checkpoint with the delta's rows")
-    revert.add_argument("delta", metavar="DELTA", help="the delta that was applied last")
+    revert = options.add_command(
+        deltas,
+        "revert",
+        _revert,
+        "Remove the rows of a delta.",
+        "tf1-embed delta revert runs/again runs/delta --out runs/back/model.ckpt",
+    )
+    revert.add_argument(
+        "grown",
+        metavar="GROWN",
+        type=InputCheckpoint,
+        help="a checkpoint with the delta's rows",
+    )
+    revert.add_argument(
+        "delta", metavar="DELTA", type=InputCheckpoint, help="the delta that was applied last"
+    )
     options.add_partition_strategy(revert)
     options.add_output(revert)
 

@@ -14,6 +14,7 @@ def add_to(commands: options.Commands) -> None:
         "merge",
         _run,
         "Make one variable of a table's frozen and trainable rows.",
+        "tf1-embed merge runs/split --table embedding --out runs/merged/model.ckpt",
         "Make one variable of a table's frozen and trainable rows, under its old name. The model's "
         "original code restores the result.",
     )
@@ -25,6 +26,7 @@ def add_to(commands: options.Commands) -> None:
         help=f"of a row-split table, which rows those are: {options.ROWS}",
     )
     options.add_slot_values(merge, "frozen rows")
+    options.add_clocks(merge)
     options.add_partition_strategy(merge)
     options.add_output(merge)
 
@@ -32,12 +34,14 @@ def add_to(commands: options.Commands) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from tf1_embed.checkpoint.merge import merge_checkpoint
 
+    tables = options.tables(arguments, arguments.prefix, kind="new rows")
     written = merge_checkpoint(
-        arguments.checkpoint,
-        arguments.table,
+        arguments.prefix,
+        tables,
         arguments.out,
-        trainable_rows=options.trainable_rows(arguments),
+        trainable_rows=options.trainable_rows(arguments, tables),
         slot_values=options.slot_values(arguments),
+        clocks=arguments.clocks,
         partition_strategy=arguments.partition_strategy,
         **options.writing(arguments, "Merging"),
     )

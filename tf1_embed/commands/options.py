@@ -6,14 +6,25 @@ Importing this imports no NumPy, which is for the commands as they run.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from typing import TYPE_CHECKING, Any, Callable, Sequence
+import textwrap
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence
+
+from tf1_embed.commands.paths import Input, InputCheckpoint, Output, OutputCheckpoint
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from tf1_embed.rows import Rows
     from tf1_embed.vocabulary import IdMap, Reserved
 
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    class Commands(Protocol):
+        """What `ArgumentParser.add_subparsers` returns."""
+
+        def add_parser(self, name: str, **options: Any) -> argparse.ArgumentParser:
+            """Adds the parser of a command."""
+
 
 # What a row's place is said with: 3, 10:20, 3,7,10:20.
 ROWS = "ids and ranges START:STOP, up to STOP - 1, such as 3,10:20 for 3 and 10 to 19"
@@ -24,19 +35,27 @@ def add_command(
     name: str,
     run: Callable[[argparse.Namespace], int],
     summary: str,
+    example: str,
     description: str | None = None,
 ) -> argparse.ArgumentParser:
     """Adds a command with the options that all have; returns its parser.
 
     Args:
       commands: what `add_subparsers` returned.
-      name: string, what the user types.
+      name: what the user types.
       run: function from the arguments to the exit status.
-      summary: string, a sentence for the list of commands.
-      description: string, what its help begins with; default: the summary.
+      summary: a sentence for the list of commands.
+      example: a command line, which its help ends with.
+      description: what its help begins with; default: the summary.
     """
-    parser = commands.add_parser(name, help=summary, description=description or summary)
-    parser.set_defaults(run=run)
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=filled(description or summary),
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run, parser=parser)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     # Before the command or after it.
     parser.add_argument(
@@ -45,17 +64,37 @@ def add_command(
     return parser
 
 
+def filled(text: str) -> str:
+    """Returns a paragraph in lines, since help that ends with an example is printed as it is."""
+    return textwrap.fill(text, 78)
+
+
+def spellings(parser: argparse.ArgumentParser, names: Iterable[str]) -> dict[str, str]:
+    """Returns how each argument is written: "rows" is "--rows", "prefix" is "PREFIX"."""
+    usage = parser.format_usage()
+    found = {}
+    for name in names:
+        option = "--" + name.replace("_", "-")
+        is_option = re.search(rf"{option}(?![\w-])", usage) is not None
+        found[name] = option if is_option else name.upper()
+    return found
+
+
 # What is read.
 
 
 def add_prefix(parser: argparse.ArgumentParser) -> None:
     """Adds PREFIX, the checkpoint that is read."""
-    parser.add_argument("checkpoint", metavar="PREFIX", help="a checkpoint, or its folder")
+    parser.add_argument(
+        "prefix", metavar="PREFIX", type=InputCheckpoint, help="a checkpoint, or its folder"
+    )
 
 
 def add_table(parser: argparse.ArgumentParser) -> None:
     """Adds --table, the name of one variable."""
-    parser.add_argument("--table", metavar="NAME", required=True, help="the variable's name")
+    parser.add_argument(
+        "--table", metavar="NAME", help="the variable's name (default: the only table)"
+    )
 
 
 def add_tables(parser: argparse.ArgumentParser) -> None:
@@ -64,9 +103,45 @@ def add_tables(parser: argparse.ArgumentParser) -> None:
         "--table",
         metavar="NAME",
         action="append",
-        required=True,
-        help="a table's name or a pattern such as 'user_*'; may be given repeatedly",
+        help="a table's name or a pattern such as 'user_*'; may be given repeatedly (default: the "
+        "only table)",
     )
+
+
+def tables(arguments: argparse.Namespace, checkpoint: str, kind: str = "table") -> list[str]:
+    """Returns the names and patterns of --table, or the only table of a checkpoint.
+
+    Args:
+      arguments: those of the command.
+      checkpoint: where to look; of a certificate, its tables are meant.
+      kind: "new rows" for tables that have such.
+    """
+    given = arguments.table
+    if given is not None:
+        return [given] if isinstance(given, str) else given
+    found = _found_tables(checkpoint, kind)
+    if len(found) == 1:
+        return found
+    what = "tables" if kind == "table" else "tables with rows in a variable of their own"
+    raise ValueError(
+        f"say which table is meant with --table NAME: {checkpoint} has "
+        + (f"{len(found)} {what}, {', '.join(found)}" if found else f"no {what} that show by name")
+    )
+
+
+def table(arguments: argparse.Namespace, checkpoint: str) -> str:
+    """Returns the name of --table, or the only table of a checkpoint."""
+    return tables(arguments, checkpoint)[0]
+
+
+def _found_tables(checkpoint, kind):
+    from tf1_embed.certificates import SUFFIX, read_certificates
+    from tf1_embed.checkpoint.inspect import inspect_checkpoint
+
+    if checkpoint.endswith(SUFFIX):
+        return sorted(read_certificates(checkpoint))
+    variables = inspect_checkpoint(checkpoint)
+    return [each.name if kind == "table" else each.table for each in variables if each.kind == kind]
 
 
 def add_partition_strategy(parser: argparse.ArgumentParser) -> None:
@@ -88,20 +163,29 @@ def add_new_partition_strategy(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def num_rows(checkpoint: str, tables: Sequence[str]) -> int:
-    """Returns the number of rows that all of the tables have."""
+def sizes(checkpoint: str, tables: Sequence[str]) -> dict[str, int]:
+    """Returns the number of rows of each table that names and patterns mean."""
     from tf1_embed.checkpoint.files.reader import CheckpointReader
     from tf1_embed.checkpoint.vocabulary_axis import table_axes
 
     with CheckpointReader(checkpoint) as reader:
-        axes = table_axes(reader, tables)
-    sizes = sorted({each.size for each in axes})
-    if len(sizes) > 1:
+        return {str(each): each.size for each in table_axes(reader, tables)}
+
+
+def one_size(sizes: dict[str, int]) -> int:
+    """Returns the number of rows that all of the tables have."""
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"{name} ({size})" for name, size in sizes.items())
         raise ValueError(
-            f"tables that are treated alike must have as many rows, got {sizes}; run the command "
+            f"tables that are treated alike must have as many rows, got {listed}; run the command "
             f"for each of them"
         )
-    return sizes[0]
+    return next(iter(sizes.values()))
+
+
+def num_rows(checkpoint: str, tables: Sequence[str]) -> int:
+    """Returns the number of rows that all of the tables have."""
+    return one_size(sizes(checkpoint, tables))
 
 
 # Which rows.
@@ -125,38 +209,85 @@ def reserved(arguments: argparse.Namespace) -> Reserved:
     return parse_reserved(",".join(arguments.reserved)) if arguments.reserved else Reserved(0, 0)
 
 
-def ids(text: str) -> list[int]:
-    """Returns the ids that "3,10:20" means."""
+def runs(text: str, option: str) -> list[tuple[int, int]]:
+    """Returns the (start, stop) that "3,10:20" means, in ascending order, apart from each other."""
     found = []
     for part in text.split(","):
-        ends = part.split(":")
-        if len(ends) > 2 or not all(end.isdecimal() for end in ends):
+        # [0-9], as \d is any digit of Unicode; no table has 10**18 rows.
+        match = re.match(r"([0-9]{1,18})(?::([0-9]{1,18}))?\Z", part)
+        if not match:
             raise ValueError(
-                f"rows must be ids and ranges START:STOP, such as 3,10:20; got {text!r}"
+                f"{option} must be ids and ranges START:STOP, such as 3,10:20; got {text!r}"
             )
-        found.extend(range(int(ends[0]), int(ends[1])) if len(ends) == 2 else [int(part)])
-    return found
+        start = int(match.group(1))
+        stop = start + 1 if match.group(2) is None else int(match.group(2))
+        if stop <= start:
+            raise ValueError(f"{option} {part} has no row: a range is START:STOP, without STOP")
+        found.append((start, stop))
+    joined: list[tuple[int, int]] = []
+    for start, stop in sorted(found):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(stop, joined[-1][1])
+        else:
+            joined.append((start, stop))
+    return joined
 
 
-def trainable_rows(arguments: argparse.Namespace) -> Rows | None:
-    """Returns the rows that --trainable-rows means, of the size of the tables; None without it."""
+def rows_of(text: str, option: str, size: int) -> Rows:
+    """Returns the rows that "3,10:20" means of a table of `size` rows."""
     from tf1_embed.rows import Rows
 
+    found = runs(text, option)
+    if found[-1][1] > size:
+        raise ValueError(
+            f"{option} has row {found[-1][1] - 1}, but the table has {size} rows, 0 to {size - 1}"
+        )
+    return Rows.of_runs(found, size)
+
+
+def trainable_rows(arguments: argparse.Namespace, tables: Sequence[str]) -> Rows | None:
+    """Returns the rows that --trainable-rows means, of the size of the tables; None without it."""
     if arguments.trainable_rows is None:
         return None
-    found = ids(arguments.trainable_rows)
-    return Rows.of(found, size=num_rows(arguments.checkpoint, arguments.table))
+    size = num_rows(arguments.prefix, tables)
+    return rows_of(arguments.trainable_rows, "--trainable-rows", size)
 
 
-def vocabulary_map(arguments: argparse.Namespace) -> IdMap:
+def add_vocabularies(parser: argparse.ArgumentParser, old: str, new: str, missing: str) -> None:
+    """Adds --old-vocab, --new-vocab, --drop-missing and --reserved, with the help for each."""
+    parser.add_argument("--old-vocab", metavar="FILE", type=Input, help=old)
+    parser.add_argument("--new-vocab", metavar="FILE", type=Input, help=new)
+    parser.add_argument("--drop-missing", action="store_true", help=missing)
+    add_first_column(parser)
+    add_reserved(parser)
+
+
+def add_first_column(parser: argparse.ArgumentParser) -> None:
+    """Adds --first-column, for commands that read vocabularies."""
+    parser.add_argument(
+        "--first-column",
+        action="store_true",
+        help="tokens end at the first tab of their line, as in SentencePiece's TOKEN<TAB>SCORE",
+    )
+
+
+def tokens(arguments: argparse.Namespace, path: str) -> list[str]:
+    """Returns the tokens of a vocabulary."""
+    from tf1_embed.vocabulary import read_vocabulary
+
+    return read_vocabulary(path, first_column=arguments.first_column)
+
+
+def vocabulary_map(arguments: argparse.Namespace, num_old_rows: int | None = None) -> IdMap:
     """Returns the map from --old-vocab to --new-vocab."""
-    from tf1_embed.vocabulary import id_map, read_vocabulary
+    from tf1_embed.vocabulary import id_map
 
     if arguments.old_vocab is None:
         raise ValueError("--new-vocab needs --old-vocab, the vocabulary of the old table")
     return id_map(
-        read_vocabulary(arguments.old_vocab),
-        read_vocabulary(arguments.new_vocab),
+        tokens(arguments, arguments.old_vocab),
+        tokens(arguments, arguments.new_vocab),
+        num_old_rows=num_old_rows,
         reserved=reserved(arguments),
         drop_missing=arguments.drop_missing,
     )
@@ -168,7 +299,10 @@ def map_of_two(arguments: argparse.Namespace, tables: Sequence[str]) -> IdMap | 
     from tf1_embed.vocabulary import append_map
 
     if arguments.old_vocab is not None:
-        return vocabulary_map(arguments)
+        is_certificate = arguments.old.endswith(SUFFIX)
+        return vocabulary_map(
+            arguments, None if is_certificate else num_rows(arguments.old, tables)
+        )
     if arguments.drop_missing:
         raise ValueError("--drop-missing needs --old-vocab and --new-vocab")
     rows = reserved(arguments)
@@ -209,6 +343,16 @@ def slot_values(arguments: argparse.Namespace) -> dict[str, float]:
     return values
 
 
+def add_clocks(parser: argparse.ArgumentParser) -> None:
+    """Adds --clocks."""
+    parser.add_argument(
+        "--clocks",
+        choices=["fresh", "keep"],
+        help="whether what counts the steps of Adam begins anew with the slots, without which such "
+        "rows step up to 6 times too far (default: fresh, where nothing else steps farther for it)",
+    )
+
+
 # What is written.
 
 
@@ -216,9 +360,10 @@ def add_output(
     parser: argparse.ArgumentParser,
     what: str = "the checkpoint to write",
     metavar: str = "PREFIX",
+    type: type[Output] = OutputCheckpoint,
 ) -> None:
     """Adds --out, --force and --dry-run."""
-    parser.add_argument("--out", metavar=metavar, required=True, help=what)
+    parser.add_argument("--out", metavar=metavar, type=type, required=True, help=what)
     add_writing(parser)
 
 

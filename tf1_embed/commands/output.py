@@ -1,18 +1,93 @@
-"""What several commands print: from results to text, or to JSON."""
+"""What several commands print: from results to text, or to JSON.
+
+Nothing that is printed can fail: what a command did is not undone by a pipe that nobody reads.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
-from typing import TYPE_CHECKING, Any, Iterable, Sequence
+import os
+import sys
+from typing import IO, TYPE_CHECKING, Any, Iterable, Sequence
 
 if TYPE_CHECKING:
     from tf1_embed.checkpoint.rewrite import Written
 
 
-def print_written(arguments: argparse.Namespace, written: Sequence[Written]) -> int:
-    """Prints what became of each tensor; returns 0."""
+def say(text: str, file: IO[str] | None = None, end: str = "\n") -> None:
+    """Prints text, with control characters escaped, whatever the stream is able to take.
+
+    Args:
+      text: lines, of which each may have tabs.
+      file: default: stdout.
+      end: what follows.
+    """
+    file = sys.stdout if file is None else file
+    if file is None:
+        # There is none, as of a service.
+        return
+    text = "\n".join("\t".join(map(escaped, line.split("\t"))) for line in text.split("\n")) + end
+    encoding = getattr(file, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.replace("→", "->").encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        file.write(text)
+    except (OSError, ValueError) as error:
+        _give_up(file, error)
+
+
+def warn(text: str, end: str = "\n") -> None:
+    """Prints text to stderr at once."""
+    say(text, sys.stderr, end)
+    flush()
+
+
+def flush() -> None:
+    """Has all that was printed leave the process, if it can."""
+    for file in (sys.stdout, sys.stderr):
+        try:
+            if file is not None:
+                file.flush()
+        except (OSError, ValueError) as error:
+            _give_up(file, error)
+
+
+def escaped(text: str) -> str:
+    """Returns one line of text, with what a terminal would obey written as Python writes it."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode("ascii")
+        for each in text
+    )
+
+
+def _give_up(file, error):
+    """Prints nothing more to a stream: it is a pipe that nobody reads, or a disk that is full."""
+    with contextlib.suppress(OSError, ValueError):
+        # What the stream still holds goes there, else Python complains when it exits.
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(descriptor, file.fileno())
+        os.close(descriptor)
+    if file is sys.stdout and not isinstance(error, BrokenPipeError):
+        say(f"tf1-embed: what it says could not be printed: {error}", sys.stderr)
+
+
+def print_written(
+    arguments: argparse.Namespace,
+    written: Sequence[Written],
+    rows: dict[str, dict[str, int]] | None = None,
+) -> int:
+    """Prints what became of each tensor; returns 0.
+
+    Args:
+      arguments: those of the command.
+      written: what became of each tensor.
+      rows: how many rows of each table were kept, moved, dropped and new.
+    """
     total = sum(each.num_bytes for each in written)
     if arguments.json:
         result = {
@@ -21,24 +96,30 @@ def print_written(arguments: argparse.Namespace, written: Sequence[Written]) -> 
             "bytes": total,
             "tensors": [each._asdict() for each in written],
         }
+        if rows is not None:
+            result["rows"] = rows
         return print_json(result)
     changed = [each for each in written if each.changed]
     print_columns(
         [each.name, each.dtype, _change(each), format_bytes(each.num_bytes)]
         for each in (written if arguments.dry_run else changed)
     )
+    for table, count in (rows or {}).items():
+        moved = f" ({count['moved']} of them moved)" if count["moved"] else ""
+        kept = f"{counted(count['kept'], 'row')} kept{moved}"
+        say(f"{escaped(table)}: {kept}, {count['dropped']} dropped, {count['new']} new")
     if not arguments.dry_run and len(written) > len(changed):
-        print(f"{len(written) - len(changed)} others as they were")
+        say(f"{len(written) - len(changed)} others as they were")
     for each in changed:
         if each.note is not None:
-            print(f"{each.name}: {each.note}")
+            say(f"{escaped(each.name)}: {each.note}")
     return print_end(arguments, total)
 
 
 def print_end(arguments: argparse.Namespace, total: int | None = None) -> int:
     """Prints where the result is, or would be; returns 0."""
     size = "" if total is None else f"{format_bytes(total)} "
-    print(
+    say(
         f"dry run: {size}would be written to {arguments.out}"
         if arguments.dry_run
         else f"{size}written to {arguments.out}"
@@ -48,7 +129,7 @@ def print_end(arguments: argparse.Namespace, total: int | None = None) -> int:
 
 def print_json(value: Any) -> int:
     """Prints a value as JSON; returns 0."""
-    print(json.dumps(_plain(value), indent=2))
+    say(json.dumps(_plain(value), indent=2))
     return 0
 
 
@@ -63,12 +144,12 @@ def _plain(value):
 
 def print_columns(rows: Iterable[Sequence[str]]) -> None:
     """Prints rows of texts in columns as wide as they need."""
-    rows = [list(row) for row in rows]
+    rows = [[escaped(text) for text in row] for row in rows]
     widths = (
         [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
     )
     for row in rows:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
+        say("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
 
 
 def _change(written):
@@ -77,6 +158,11 @@ def _change(written):
     old = "-" if written.old_shape is None else format_shape(written.old_shape)
     new = "-" if written.new_shape is None else format_shape(written.new_shape)
     return f"{old} → {new}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Returns a number of things as text, such as "1 row" or "2 rows"."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def format_shape(shape: Sequence[int]) -> str:

@@ -14,6 +14,7 @@ def add_to(commands: options.Commands) -> None:
         "split",
         _run,
         "Make two variables of a table, its frozen and its trainable rows.",
+        "tf1-embed split runs/grown --table embedding --old-rows 10 --out runs/split/model.ckpt",
         "Make two variables of a table, its frozen and its trainable rows: the inverse of merge.",
     )
     options.add_prefix(split)
@@ -28,12 +29,13 @@ def add_to(commands: options.Commands) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from tf1_embed.checkpoint.split import split_checkpoint
 
+    tables = options.tables(arguments, arguments.prefix)
     written = split_checkpoint(
-        arguments.checkpoint,
-        arguments.table,
+        arguments.prefix,
+        tables,
         arguments.out,
         num_old_rows=arguments.old_rows,
-        trainable_rows=options.trainable_rows(arguments),
+        trainable_rows=options.trainable_rows(arguments, tables),
         partition_strategy=arguments.partition_strategy,
         **options.writing(arguments, "Splitting"),
     )
