@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from tf1_embed.rows import Rows
+    from tf1_embed.types import Progress
     from tf1_embed.vocabulary import IdMap, Reserved
 
     class Commands(Protocol):
@@ -385,7 +386,7 @@ def writing(arguments: argparse.Namespace, what: str, **others: Any) -> dict[str
     )
 
 
-def progress(what: str) -> Callable[[int], Any] | None:
+def progress(what: str) -> Progress | None:
     """Returns what makes a progress bar, if there is a terminal to show it and tqdm to draw it."""
     if not sys.stderr.isatty():
         return None

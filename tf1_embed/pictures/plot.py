@@ -18,7 +18,7 @@ from tf1_embed.rows import Rows, ids_at, ids_of
 from tf1_embed.vocabulary import IdMap
 
 if TYPE_CHECKING:
-    from typing import Sequence
+    from typing import IO, Callable, Sequence
 
     from tf1_embed.pictures.projector import Projection
     from tf1_embed.types import Names, Progress
@@ -124,7 +124,8 @@ def plot_checkpoint(
         after = _grown_rows(new_reader, table, new_partition_strategy or partition_strategy)
         id_map = _check_id_map(id_map, before, after)
         rows = id_map.new_rows
-        projection, figures, contents = None, {}, {}
+        projection, figures = None, {}
+        contents: dict[str, Callable[[IO[bytes]], object]] = {}
         if projector is not None:
             projection, contents = prepare_projector(
                 projector, after, rows, names, table, max_points, force
