@@ -14,7 +14,7 @@ def read(path):
 
 
 NOTEBOOKS = ["ipykernel", "matplotlib", "nbclient", "tqdm"]
-TEST = ["hypothesis", "pytest", "pytest-xdist", "setuptools", "tensorboard", "wheel"]
+TEST = ["argcomplete", "hypothesis", "pytest", "pytest-xdist", "setuptools", "tensorboard", "wheel"]
 TEST += NOTEBOOKS
 
 setup(
@@ -33,7 +33,7 @@ setup(
     extras_require={
         "tf": ["tensorflow>=1.13.1"],
         "plot": ["matplotlib"],
-        "cli": ["tqdm"],
+        "cli": ["argcomplete", "tqdm"],
         "notebooks": NOTEBOOKS,
         "test": TEST,
         "dev": TEST + ["build", "mypy", "ruff", "types-tensorflow"],

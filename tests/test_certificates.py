@@ -91,11 +91,9 @@ def test_others_may_read_it_as_any_new_file(tmp_path):
     assert os.stat(path).st_mode == os.stat(str(tmp_path / "any")).st_mode
 
 
-def test_one_table_twice_and_a_missing_folder_are_refused(tmp_path):
+def test_one_table_twice_and_a_missing_file_are_refused(tmp_path):
     with pytest.raises(ValueError, match="`certificates` must be one a table"):
         write_certificates(tmp_path / "model", [SMALL, SMALL])
-    with pytest.raises(FileNotFoundError, match="no folder"):
-        write_certificates(tmp_path / "none" / "model", [SMALL])
     with pytest.raises(FileNotFoundError, match="there is no certificate"):
         read_certificates(tmp_path / "model")
     assert os.listdir(str(tmp_path)) == []

@@ -30,6 +30,7 @@ import json, os, resource, signal, sys
 import numpy as np
 import shutil, tempfile
 import tf1_embed
+from tf1_embed import new_files
 from tf1_embed.checkpoint.files import writer
 
 def kill_at(number):
@@ -45,8 +46,8 @@ def kill_at(number):
         setattr(place, name, call)
     for name in ("mkdir", "remove", "replace", "rmdir", "unlink"):
         patch(os, name)
-    patch(tempfile, "mkdtemp")
-    patch(writer, "flush_to_disk")
+    patch(shutil, "copyfile")
+    patch(new_files, "flush_to_disk")
     patch(writer.CheckpointWriter, "_write")
     patch(writer.CheckpointWriter, "_write_file")
 

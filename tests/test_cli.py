@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -108,7 +109,9 @@ def test_every_command_has_help(command, capsys):
 def test_version_is_told(capsys):
     with pytest.raises(SystemExit):
         run("--version")
-    assert capsys.readouterr().out.strip() == tf1_embed.__version__
+    python = ".".join(map(str, sys.version_info[:3]))
+    expected = f"tf1-embed {tf1_embed.__version__} (TensorFlow {tf.__version__}, Python {python})"
+    assert capsys.readouterr().out.strip() == expected
 
 
 def test_module_is_the_command():
@@ -117,7 +120,7 @@ def test_module_is_the_command():
     assert result.stdout == ""
     # TensorFlow's own words are kept away.
     assert result.stderr.count("\n") == 1
-    assert result.stderr.startswith("tf1-embed: `checkpoint` must be a checkpoint prefix")
+    assert result.stderr.startswith("tf1-embed: PREFIX must be a checkpoint prefix")
 
 
 @pytest.mark.parametrize("place", ["--debug {}", "{} --debug"])
@@ -126,7 +129,181 @@ def test_debug_shows_the_error_itself(place, workdir):
         run(place.format("inspect nothing"))
 
 
+def test_every_help_ends_with_an_example_that_runs(workdir, capsys):
+    Path("words.vec").write_text("2 2\nthe 1 2\nof 3 4\n")
+    save_graph("runs/base/model.ckpt-1.meta", lambda table: tf.train.AdamOptimizer(0.1))
+    examples = []
+    for command in ["", *COMMANDS, "delta", "plot"]:
+        with pytest.raises(SystemExit):
+            run(f"{command} --help")
+        text, _, example = capsys.readouterr().out.rpartition("example:\n  tf1-embed ")
+        assert text and example.count("\n") == 1
+        examples.append(example.strip())
+    # In the order in which one has what another needs; of `delta` it is that of `delta extract`.
+    order = "inspect grow verify delta-extract delta-apply delta-revert split merge audit import "
+    order += "export"
+    assert {example.split()[0] for example in examples} == {
+        *(name.split("-")[0] for name in order.split()),
+        "plot",
+    }
+    for name in order.split():
+        name = name.replace("-", " ")
+        for example in sorted(set(examples)):
+            if example.startswith(f"{name} "):
+                assert run(example) == (1 if name == "audit" else 0), capsys.readouterr().err
+
+
+def test_plot_example_runs(workdir, capsys):
+    pytest.importorskip("matplotlib")
+    assert run(f"{GROW} --also-found") == 0
+    with pytest.raises(SystemExit):
+        run("plot --help")
+    assert run(capsys.readouterr().out.rpartition("  tf1-embed ")[2]) == 0
+
+
+def test_words_are_completed(workdir, tmp_path):
+    pytest.importorskip("argcomplete")
+    for line, expected in [
+        ("tf1-embed in", ["inspect"]),
+        ("tf1-embed grow --par", ["--partition-strategy"]),
+        ("tf1-embed export runs/base --format word2vec-", ["word2vec-bin"]),
+    ]:
+        answer = tmp_path / "answer"
+        subprocess.run(
+            [sys.executable, "-m", "tf1_embed"],
+            cwd=str(ROOT),
+            env=dict(
+                os.environ,
+                _ARGCOMPLETE="1",
+                _ARGCOMPLETE_IFS="\n",
+                _ARGCOMPLETE_STDOUT_FILENAME=str(answer),
+                COMP_LINE=line,
+                COMP_POINT=str(len(line)),
+            ),
+            timeout=120,
+        )
+        assert [each.strip() for each in answer.read_text().split("\n")] == expected
+
+
 # Each command does what its function does; the functions have tests of their own.
+
+
+def test_inspect_hides_slots_and_takes_patterns(workdir, capsys):
+    assert run("inspect runs/base") == 0
+    out = capsys.readouterr().out
+    assert "Adam" not in out.replace("slot variables", "")
+    assert re.search(r"^embedding +float32 +\[10, 2\] +80 bytes +table$", out, re.M)
+    assert "4 of them are slot variables: --slots lists them" in out
+    assert run("inspect runs/base --slots") == 0
+    assert "slot of embedding" in capsys.readouterr().out
+    assert run("inspect runs/base 'emb*' bias/Adam") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:2]] == ["embedding", "bias/Adam"]
+
+
+def test_table_may_be_left_out_where_there_is_one(workdir, capsys):
+    assert run("grow runs/base --rows 2 --also-found --out runs/grown/g") == 0
+    assert run("verify runs/base runs/grown/g") == 0
+    assert run("verify runs/grown/g.rows.json runs/grown/g") == 0
+    assert run("delta extract runs/base runs/grown/g --also bias --out runs/delta") == 0
+    assert run("split runs/grown/g --old-rows 10 --out runs/split") == 0
+    assert run("merge runs/split --out runs/merged") == 0
+    assert run("export runs/grown/g --format npy --out e.npy") == 0
+    assert np.load("e.npy").shape == (12, 2)
+    save_checkpoint("two", {"users": counting_rows(3), "items": counting_rows(4)})
+    capsys.readouterr()
+    assert run("export two --format npy --out two.npy") == 2
+    expected = "say which table is meant with --table NAME: two has 2 tables, items, users"
+    assert expected in capsys.readouterr().err
+
+
+def test_tables_get_rows_by_name(workdir, capsys):
+    save_checkpoint("two", {"users": counting_rows(3), "items": counting_rows(4)})
+    assert run("grow two --rows users=2 --rows items=1 --out grown") == 0
+    grown = load_checkpoint("grown")
+    assert (len(grown["users"]), len(grown["items"])) == (5, 5)
+    out = capsys.readouterr().out
+    assert "users: 3 rows kept, 0 dropped, 2 new\n" in out
+    assert "items: 4 rows kept, 0 dropped, 1 new\n" in out
+    assert run("grow two --table users --table items --rows users=2 --out g") == 2
+    assert "--rows has no number for items" in capsys.readouterr().err
+    # One pattern of tables of different sizes may mean the shards of one.
+    assert run("grow two --table '*s' --rows 1 --out g") == 2
+    assert "'*s' means tables of different sizes: items (4 rows)" in capsys.readouterr().err
+
+
+def test_growth_says_how_many_rows_were_kept_moved_dropped_and_new(workdir, capsys):
+    save_checkpoint("m", {"e": counting_rows(5)})
+    write_lines("old.txt", "abcde")
+    write_lines("new.txt", "xabdfg")
+    grow = "grow m --old-vocab old.txt --new-vocab new.txt --drop-missing --out g --force"
+    assert run(grow) == 0
+    assert "e: 3 rows kept (2 of them moved), 2 dropped, 3 new\n" in capsys.readouterr().out
+    assert run(f"{grow} --json") == 0
+    counts = json.loads(capsys.readouterr().out)["rows"]
+    assert counts == {"e": {"kept": 3, "moved": 2, "dropped": 2, "new": 3}}
+    assert run(f"{GROW} --only-tables --reserved last:1") == 0
+    out = capsys.readouterr().out
+    assert "embedding: 10 rows kept (1 of them moved), 0 dropped, 2 new\n" in out
+
+
+def test_vocabulary_of_tokens_and_scores_is_read_by_its_first_column(workdir, capsys):
+    save_checkpoint("m", {"e": counting_rows(3)})
+    write_lines("old.txt", ["<unk>\t0", "_the\t-3.5", "_of\t-4.25e1"])
+    write_lines("new.txt", ["<unk>\t0", "_a\t-1", "_the\t-3.4", "_of\t-4"])
+    grow = "grow m --old-vocab old.txt --new-vocab new.txt --out g"
+    assert run(grow) == 2
+    assert "look like TOKEN<TAB>SCORE" in capsys.readouterr().err
+    assert run(f"{grow} --first-column --initializer zeros") == 0
+    rows = load_checkpoint("m")["e"]
+    assert (load_checkpoint("g")["e"] == [rows[0], [0, 0], rows[1], rows[2]]).all()
+    options = "--old-vocab old.txt --new-vocab new.txt --first-column"
+    assert run(f"verify m g {options}") == 0
+    assert run("export m --format glove --vocab old.txt --first-column --out m.vec") == 0
+    assert Path("m.vec").read_text().startswith("<unk> 0 0\n_the 1 1\n")
+
+
+def test_vocabulary_of_another_length_proposes_reserved_rows(workdir, capsys):
+    write_lines("old.txt", "abcd")
+    write_lines("new.txt", "abcde")
+    vocabularies = "--old-vocab old.txt --new-vocab new.txt"
+    assert run(f"grow runs/base --only-tables {vocabularies} --out runs/grown/g") == 2
+    error = capsys.readouterr().err
+    assert "4 old tokens" in error and "got 10 rows" in error
+    assert "--reserved first:6 or last:6" in error
+
+
+def test_question_comes_last_and_needs_an_answer(workdir, capsys, monkeypatch):
+    stdin = io.StringIO("")
+    stdin.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert run(GROW) == 2
+    error = capsys.readouterr().err
+    assert "[y/N] tf1-embed: no answer: the input ended; nothing was written\n" in error
+    assert not list((workdir / "runs" / "grown").iterdir())
+    save_checkpoint("exists", {"e": counting_rows(2)})
+    for wrong in (
+        "--rows 0 --out x",
+        "--rows 2 --out exists",
+        "--rows 2 --initializer copy_of:99 --out x",
+        "--rows 2 --slot-value nothing=1 --out x",
+    ):
+        assert run(f"grow runs/base {wrong}") == 2
+        assert "as many rows or columns" not in capsys.readouterr().err
+
+
+def test_words_given_twice_are_left_out_and_counted(workdir, capsys):
+    Path("twice.txt").write_text("the 1 2\nof 3 4\nthe 5 6\n")
+    command = "import twice.txt --table e --out m --force"
+    assert run(command) == 2
+    assert "--duplicates first" in capsys.readouterr().err
+    assert run(f"{command} --duplicates first --vocab-out words.txt") == 0
+    assert "1 row left out" in capsys.readouterr().out
+    assert load_checkpoint("m")["e"].tolist() == [[1, 2], [3, 4]]
+    assert Path("words.txt").read_text() == "the\nof\n"
+    assert run(f"{command} --duplicates last --json") == 0
+    assert json.loads(capsys.readouterr().out)["left_out"] == 1
+    assert load_checkpoint("m")["e"].tolist() == [[3, 4], [5, 6]]
 
 
 def test_inspect_as_json(workdir, capsys):
@@ -204,12 +381,14 @@ def test_initializers_are_given_for_all_or_by_name(workdir):
         ("--initializer zeros --initializer bias=mean", "give one --initializer for all"),
         ("--slot-value Adam", "--slot-value must be SLOT=NUMBER or SLOT=table, got 'Adam'"),
         ("--reserved middle:1", "reserved rows must be first:N, last:N"),
-        ("--old-vocab old.txt", "--old-vocab needs --new-vocab"),
+        ("--old-vocab rows.txt", "--old-vocab needs --new-vocab"),
+        ("--old-vocab olt.txt", "there is no file 'olt.txt'; did you mean 'old.txt'?"),
         ("--table nothing", "holds no variable 'nothing'"),
-        ("--out runs/nowhere/model.ckpt", "there is no folder"),
     ],
 )
 def test_bad_options_are_told_and_nothing_is_written(workdir, capsys, options, error):
+    for name in ("rows.txt", "old.txt"):
+        Path(name).write_text("a\n")
     assert run(f"{GROW} --only-tables {options}") == 2
     message = capsys.readouterr().err
     assert message.startswith("tf1-embed: ")
@@ -382,7 +561,7 @@ def test_audit_finds_what_moves_and_nothing_else(workdir, capsys):
     assert run(fetched) == 0
     assert "project_all" in capsys.readouterr().out
     assert run("audit wrapped.meta --table embedding --frozen 0-8") == 2
-    assert "rows must be ids and ranges" in capsys.readouterr().err
+    assert "--frozen must be ids and ranges" in capsys.readouterr().err
 
 
 def test_a_bar_shows_on_a_terminal_only(workdir, capsys, monkeypatch):

@@ -108,5 +108,5 @@ def test_command_says_what_became_of_all(pair, tmp_path, capsys):
     assert main(["diff", *pair, "--json"]) == 1
     assert [each["name"] for each in json.loads(capsys.readouterr().out)] == sorted({*OLD, "added"})
     # Growth alone is what was wanted.
-    tf1_embed.grow_checkpoint(pair[0], ["e"], tmp_path / "grown", num_new_rows=1)
+    tf1_embed.grow_checkpoint(pair[0], ["e"], tmp_path / "grown", num_new_rows=1, also=[])
     assert main(["diff", pair[0], str(tmp_path / "grown")]) == 0

@@ -443,7 +443,8 @@ def test_tables_of_many_chunks_grow_as_those_of_one(tmp_path, monkeypatch, num_l
 def test_several_tables_grow_by_name_and_by_pattern(tmp_path):
     names = ["real", "user_a", "user_b", "user_b/Adam", "other"]
     prefix = save_checkpoint(tmp_path / "old", {name: counting_rows(5) for name in names})
-    grow_checkpoint(prefix, ["user_*", "real", "user_a"], tmp_path / "new", num_new_rows=2)
+    tables = ["user_*", "real", "user_a"]
+    grow_checkpoint(prefix, tables, tmp_path / "new", num_new_rows=2, also=[])
     grown = load_checkpoint(tmp_path / "new")
     assert {name: len(rows) for name, rows in grown.items()} == {
         "real": 7,
@@ -713,7 +714,7 @@ REFUSED = {
     ),
     "initializer of nothing": (
         KeyError,
-        "`initializer` has 'f', which is none of .*: e",
+        "`initializer` has 'f', which is none of .*: 'e'",
         {"initializer": {"f": initializers.zeros()}},
     ),
     "initializer by name": (TypeError, "got the string 'zeros'", {"initializer": "zeros"}),
@@ -748,7 +749,6 @@ REFUSED = {
         {"partition_strategy": "hash"},
     ),
     "no checkpoint": (FileNotFoundError, "nothing", {"checkpoint": "nothing"}),
-    "no folder": (FileNotFoundError, "there is no folder", {"out": "sub/new"}),
     "output exists": (FileExistsError, "exists", {"out": "parts"}),
     "output is the input": (FileExistsError, "is the checkpoint", {"out": "old", "force": True}),
 }
@@ -783,7 +783,7 @@ def test_full_disk_is_noticed_before_anything_is_written(folder, monkeypatch):
     usage = type("Usage", (), {"free": 10})
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
     with pytest.raises(OSError, match="only 10 free"):
-        grow_checkpoint(str(folder / "old"), ["e"], str(folder / "new"), num_new_rows=2)
+        grow_checkpoint(str(folder / "old"), ["e"], str(folder / "new"), num_new_rows=2, also=[])
 
 
 @pytest.mark.parametrize("initializer", [None, initializers.mean()], ids=str)
@@ -798,7 +798,7 @@ def test_damaged_checkpoint_is_refused(tmp_path, initializer):
 def test_dry_run_tells_what_would_be_written_and_writes_nothing(folder):
     before = sorted(folder.iterdir())
     arguments = (str(folder / "old"), ["e"], str(folder / "new"), 2)
-    told = grow_checkpoint(*arguments, dry_run=True)
+    told = grow_checkpoint(*arguments, also=[], dry_run=True)
     assert sorted(folder.iterdir()) == before
     assert [each for each in told if each.changed] == [
         ("e", "float32", (4, 2), (6, 2), 48, True, None),
@@ -832,6 +832,62 @@ def test_progress_is_told_of_every_byte(folder, tmp_path):
             self.append(num_bytes)
 
     bars = []
-    written = grow_checkpoint(str(folder / "old"), ["e"], tmp_path / "new", 2, progress=Bar)
+    written = grow_checkpoint(
+        str(folder / "old"), ["e"], tmp_path / "new", 2, also=[], progress=Bar
+    )
     (bar,) = bars
     assert sum(bar) == bar.num_bytes == sum(each.num_bytes for each in written)
+
+
+def test_what_else_has_so_many_rows_must_be_decided(tmp_path):
+    prefix = save_checkpoint(
+        tmp_path / "old",
+        {"e": counting_rows(4), "bias": np.zeros(4, np.float32), "out": counting_rows(3, 4)},
+    )
+    with pytest.raises(ValueError, match=r"bias, out:1\. Say whether .* also=\['bias', 'out:1'\]"):
+        grow_checkpoint(prefix, ["e"], tmp_path / "new", num_new_rows=2)
+    assert not (tmp_path / "new.index").exists()
+    asked = []
+    for answer, shapes in [([], [(4,), (3, 4)]), (["out:1"], [(4,), (3, 6)])]:
+        for also in (answer, lambda found, answer=answer: asked.append(found) or answer):
+            grow_checkpoint(prefix, ["e"], tmp_path / "new", 2, also=also, force=True)
+            grown = load_checkpoint(tmp_path / "new")
+            assert [grown["bias"].shape, grown["out"].shape] == shapes
+    assert asked == [["bias", "out:1"]] * 2
+
+
+def test_tables_get_rows_by_name_and_what_belongs_to_them_as_many(tmp_path):
+    prefix = save_checkpoint(
+        tmp_path / "old",
+        {"users": counting_rows(4), "items": counting_rows(3), "bias": np.zeros(3, np.float32)},
+    )
+    rows = {"users": 1, "items": 2}
+    grow_checkpoint(prefix, ["users", "items"], tmp_path / "new", rows, also=["bias"])
+    grown = load_checkpoint(tmp_path / "new")
+    assert [len(grown[name]) for name in ("users", "items", "bias")] == [5, 5, 5]
+    same = save_checkpoint(
+        tmp_path / "same",
+        {"a": counting_rows(3), "b": counting_rows(3), "bias": np.zeros(3, np.float32)},
+    )
+    with pytest.raises(ValueError, match="'bias' has 3 rows, as have tables that get different"):
+        grow_checkpoint(same, ["a", "b"], tmp_path / "x", {"a": 1, "b": 2}, also=["bias"])
+    with pytest.raises(ValueError, match=r"`num_new_rows` \(--rows\) has no number for items"):
+        grow_checkpoint(prefix, ["users", "items"], tmp_path / "x", {"users": 1}, also=[])
+    with pytest.raises(KeyError, match=r"has 'user', which is none of the tables: 'users'"):
+        grow_checkpoint(prefix, ["users"], tmp_path / "x", {"users": 1, "user": 1}, also=[])
+
+
+def test_shards_of_different_sizes_are_refused_unless_each_is_told(tmp_path):
+    shards = {f"weights_{i}": counting_rows(size) for i, size in enumerate((4, 4, 3))}
+    prefix = save_checkpoint(tmp_path / "old", shards)
+    match = r"'weights_\*' means tables of different sizes: .*weights_2 \(3 rows\).*--rows NAME=K"
+    with pytest.raises(ValueError, match=match):
+        grow_checkpoint(prefix, ["weights_*"], tmp_path / "new", 2, also=[])
+    grow_checkpoint(prefix, ["weights_*"], tmp_path / "new", dict.fromkeys(shards, 2), also=[])
+    assert load_checkpoint(tmp_path / "new")["weights_2"].shape == (5, 2)
+
+
+def test_rows_beyond_the_memory_are_refused_before_they_are_made(tmp_path):
+    prefix = save_checkpoint(tmp_path / "old", {"e": counting_rows(4)})
+    with pytest.raises(ValueError, match=r"take 8000000000000 bytes of memory, and there are only"):
+        grow_checkpoint(prefix, ["e"], tmp_path / "new", num_new_rows=10**12)

@@ -462,11 +462,6 @@ def test_checkpoint_that_does_not_exist_is_refused(tmp_path):
     assert_refused(tmp_path, FileNotFoundError, "found neither.*nothing", tmp_path / "nothing")
 
 
-def test_folder_of_the_output_must_exist(grown, tmp_path):
-    match = "there is no folder '.*sub' to write to"
-    assert_refused(tmp_path, FileNotFoundError, match, grown, out="sub/merged")
-
-
 def test_checkpoint_that_exists_is_replaced_if_forced_but_never_the_input(grown, tmp_path):
     save_checkpoint(tmp_path / "merged", {"e": counting_rows(3)})
     assert_refused(tmp_path, FileExistsError, "merged exists; choose another name, or", grown)

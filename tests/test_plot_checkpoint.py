@@ -13,9 +13,10 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from support.tables import counting_rows, flip_byte, save_checkpoint
-from tf1_embed import commands
+from tf1_embed import new_files
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.cli import main
+from tf1_embed.commands import inspect
 from tf1_embed.pictures.events import read_scalars
 from tf1_embed.pictures.plot import plot_checkpoint
 
@@ -81,7 +82,7 @@ def test_a_folder_gets_one_svg_a_kind_and_a_picture_is_of_one(workdir, capsys):
     assert run(f"{PLOT} --kind norms --out norms.png") == 0
     assert Path("norms.png").read_bytes().startswith(b"\x89PNG")
     assert run(f"{PLOT} --out norms2.png") == 2
-    assert "choose with `kinds` (--kind) one of changes, map, norms" in capsys.readouterr().err
+    assert "choose with --kind one of changes, map, norms" in capsys.readouterr().err
 
 
 def test_rows_that_changed_are_counted(workdir):
@@ -211,18 +212,17 @@ def test_dry_run_tells_what_would_be_written_and_writes_nothing(workdir, capsys,
 @pytest.mark.parametrize(
     "command, error",
     [
-        (PLOT, "give `out` (--out), `projector` (--projector), or both"),
-        (f"{PLOT} --out page.jpg", "`out` must end in .html, .png, .svg, or be a folder"),
-        (f"{PLOT} --out nowhere/page.html", "there is no folder"),
+        (PLOT, "give --out, --projector, or both"),
+        (f"{PLOT} --out page.jpg", "--out must end in .html, .png, .svg, or be a folder"),
         (f"{PLOT} --out there.html", "there.html exists"),
-        (f"{PLOT} --out c.svg --kind curve", "needs `events` (--events)"),
+        (f"{PLOT} --out c.svg --kind curve", "needs --events"),
         (f"{PLOT} --out c.svg --kind curve --events .", "must have event files"),
         (f"{PLOT} --out c.svg --kind curve --events . --dry-run", "must have event files"),
         (f"{PLOT} --out plain", "plain exists and is no folder; choose another name"),
         (f"{PLOT} --out plain --force", "plain exists and is no folder; choose another name"),
         ("plot base grown --table f --out page.html", "holds no variable 'f'"),
         ("plot grown base --table e --out page.html", "only 10 in the new"),
-        ("plot base nothing --table e --out page.html", "`checkpoint` must be"),
+        ("plot base nothing --table e --out page.html", "must be a checkpoint prefix"),
     ],
 )
 def test_errors_are_told_and_nothing_is_written(workdir, capsys, command, error):
@@ -270,16 +270,26 @@ def test_the_rows_for_the_projector_are_read_once(workdir, monkeypatch):
     assert sum(read) == 12
 
 
-def test_an_interrupt_does_not_say_that_no_picture_was_written(workdir, monkeypatch, capsys):
+def test_pictures_and_projector_appear_together_or_not_at_all(workdir, monkeypatch, capsys):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "plot", interrupt)
-    monkeypatch.setattr(commands, "inspect", interrupt)
-    assert run(f"{PLOT} --out page.html") == 130
-    assert capsys.readouterr().err == "tf1-embed: interrupted\n"
+    monkeypatch.setattr(inspect, "_run", interrupt)
     assert run("inspect base") == 130
-    assert "nothing was written" in capsys.readouterr().err
+    assert capsys.readouterr().err == "tf1-embed: interrupted; nothing was written\n"
+
+    # When the first of several is written, and the second has begun.
+    opened = []
+    real = new_files.NewFiles.open
+
+    def interrupt_the_second(*args, **kwargs):
+        opened.append(args)
+        return interrupt() if len(opened) == 2 else real(*args, **kwargs)
+
+    monkeypatch.setattr(new_files.NewFiles, "open", interrupt_the_second)
+    assert run(f"{PLOT} --out pictures --projector logs") == 130
+    assert capsys.readouterr().err == "tf1-embed: interrupted; nothing was written\n"
+    assert not os.path.exists("pictures") and not os.path.exists("logs")
 
 
 def test_without_matplotlib_the_error_says_how_to_install_it(workdir):

@@ -183,7 +183,6 @@ REFUSED = {
     "unknown table": (KeyError, "holds no variable 'f'", {"tables": ["f"]}),
     "scalar": (ValueError, "'step' must be floats with an axis 0", {"tables": ["step"]}),
     "no checkpoint": (FileNotFoundError, "nothing", {"checkpoint": "nothing"}),
-    "no folder": (FileNotFoundError, "there is no folder", {"out": "sub/new"}),
     "output exists": (FileExistsError, "exists", {"out": "parts"}),
     "output is the input": (FileExistsError, "is the checkpoint", {"out": "old", "force": True}),
     "damaged": (CheckpointDamaged, "'e'", {"checkpoint": "damaged"}),

@@ -18,25 +18,21 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-# Modules and packages that are not annotated yet.
+# Modules that are not annotated yet.
 STILL_TO_COME = {
-    "tf1_embed.auditing",
-    "tf1_embed.certificates",
-    "tf1_embed.checkpoint",
+    "tf1_embed.checkpoint.files.writer",
+    "tf1_embed.checkpoint.grow",
+    "tf1_embed.checkpoint.vectors",
     "tf1_embed.cli",
-    "tf1_embed.commands",
-    "tf1_embed.fingerprints",
-    "tf1_embed.get_table",
-    "tf1_embed.gradients",
-    "tf1_embed.graph",
-    "tf1_embed.initializers",
-    "tf1_embed.lookup",
-    "tf1_embed.optimizer",
-    "tf1_embed.partitions",
-    "tf1_embed.rows",
-    "tf1_embed.sparse_lookup",
-    "tf1_embed.table",
-    "tf1_embed.word_vectors",
+    "tf1_embed.commands.__init__",
+    "tf1_embed.commands.options",
+    "tf1_embed.commands.output",
+    "tf1_embed.word_vectors.binary",
+    "tf1_embed.word_vectors.chunks",
+    "tf1_embed.word_vectors.header",
+    "tf1_embed.word_vectors.reader",
+    "tf1_embed.word_vectors.text",
+    "tf1_embed.word_vectors.writer",
 }
 
 
@@ -107,7 +103,7 @@ def missing_annotations(source):
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_public_functions_classes_and_attributes_are_annotated(module):
     missing = missing_annotations(MODULES[module].read_text(encoding="utf-8"))
-    if missing and any(f"{module}.".startswith(f"{each}.") for each in STILL_TO_COME):
+    if missing and module in STILL_TO_COME:
         pytest.xfail("not annotated yet")
     assert not missing
 

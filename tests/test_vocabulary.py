@@ -271,3 +271,17 @@ def test_reserved_rows_are_parsed(text, reserved):
 def test_other_texts_of_reserved_rows_are_refused(text):
     with pytest.raises(ValueError, match="reserved rows must be first:N, last:N or first:N,last:N"):
         parse_reserved(text)
+
+
+def test_scores_behind_tabs_are_no_part_of_a_token(tmp_path):
+    path = tmp_path / "words.vocab"
+    path.write_bytes(b"<unk>\t0\n_the\t-3.47864\n_of\t-1e-3\n")
+    with pytest.raises(ValueError, match=r"TOKEN<TAB>SCORE, such as .* \(--first-column\)"):
+        read_vocabulary(str(path))
+    assert read_vocabulary(str(path), first_column=True) == ["<unk>", "_the", "_of"]
+    # What is not so in every line is a token with a tab.
+    path.write_bytes(b"a\t1\nb\tc\n")
+    assert read_vocabulary(str(path)) == ["a\t1", "b\tc"]
+    with pytest.raises(ValueError, match="token 'a' is that of line 1 again"):
+        path.write_bytes(b"a\t1\na\t2\n")
+        read_vocabulary(str(path), first_column=True)

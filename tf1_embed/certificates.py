@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple, Sequence
 
 from tf1_embed.json_file import Fields, Kind, are_ints, is_int
-from tf1_embed.new_file import new_file
+from tf1_embed.new_files import new_file
 from tf1_embed.rows import Rows
 from tf1_embed.version import __version__
 
@@ -73,7 +73,6 @@ def write_certificates(prefix: PathLike, certificates: Sequence[Certificate]) ->
       string, the path of the file.
 
     Raises:
-      FileNotFoundError: if there is no such folder.
       ValueError: if two certificates are of one table.
     """
     path, content = certificate_path(prefix), encode_certificates(certificates)

@@ -55,7 +55,7 @@ def create_slots(optimizer: Any, variables: list) -> None:
     optimizer._create_slots(variables)
 
 
-def function_named(graph: tf.Graph, name: str):
+def function_named(graph: tf.Graph, name: str) -> Any:
     """Returns the `FunctionDef` of a graph's function, or of one around it; None if none has it."""
     while graph is not None:
         # The public way, `graph.as_graph_def().library`, writes the whole graph out, and fails over

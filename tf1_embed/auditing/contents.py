@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from tf1_embed.auditing.ids import same_ids
+from tf1_embed.auditing.audited_table import AuditedTable
+from tf1_embed.auditing.ids import NamedRows
 from tf1_embed.auditing.known import Knowledge
-from tf1_embed.auditing.numpy_ops import index_of_slice
-from tf1_embed.auditing.rules import SAME, Rules, chain_of_same, same_as
+from tf1_embed.auditing.rules import SAME, Rules, same_as
+from tf1_embed.auditing.same_ids import same_ids
 from tf1_embed.auditing.words import (
     ANY,
     DIFFERENCE,
@@ -29,38 +30,34 @@ from tf1_embed.auditing.words import (
     only,
     words_of,
 )
+from tf1_embed.graph.nodes import Value
 
-_PASSING = SAME | frozenset(["ExpandDims", "Reshape", "Squeeze"])
+_SHAPING = frozenset(["ExpandDims", "Reshape", "Squeeze"])
 _ADDING = frozenset("Add AddN AddV2 Sub".split())
 _DIVIDING = frozenset("Div DivNoNan RealDiv Xdivy".split())
-_GATHERS = frozenset("Gather GatherV2 ResourceGather".split())
 
 
 class Contents(Rules):
     """What tensors hold in the frozen rows of a table.
 
     Args:
-      flow: `Flow`.
-      key: the origin of the table's handle or reference.
-      shape: list of ints, the table's.
+      table: `AuditedTable`.
       constants: `Knowledge` of constants.
       named_rows: `NamedRows` of the frozen ids.
-      rows: `Rows`, the frozen ones.
-      axis: int, 0 or 1, the axis that ids count along.
     """
 
-    def __init__(self, flow, key, shape, constants, named_rows, rows, axis):
+    def __init__(self, table: AuditedTable, constants: Knowledge, named_rows: NamedRows):
         super().__init__()
-        self._flow, self._key, self._shape = flow, key, shape
-        self._constants, self._named_rows = constants, named_rows
-        self._rows, self._axis, self._ids = rows, axis, rows.ids()
-        self._tried = {}
+        self._table, self._constants, self._named_rows = table, constants, named_rows
+        self._axis, self._shape = table.axis, table.shape
+        self._num_rows, self._ids = table.shape[table.axis], table.ids
+        self._tried: dict[Value, Knowledge] = {}
 
-    def held(self, value):
+    def held(self, value: Value) -> np.ndarray:
         """Returns what a tensor of the table's shape, or a number, holds in each frozen row."""
         return self._words(self.ask(self._in_rows, value))
 
-    def held_in_slices(self, values, indices):
+    def held_in_slices(self, values: Value, indices: Value) -> np.ndarray:
         """Returns what slices hold that name a frozen row, for each."""
         return self._words(self.ask(self._in_slices, values, indices, 1))
 
@@ -68,35 +65,11 @@ class Contents(Rules):
         found = ANY if answer is None else answer
         return np.broadcast_to(np.asarray(found, np.uint8), [len(self._ids)])
 
-    # The table itself.
-
-    def is_read(self, value):
-        """Tells whether a value is the table, or what was read of it."""
-        for each in chain_of_same(value):
-            if each.carries == "ref":
-                return self._flow.origins[each] == {self._key}
-        value = same_as(value)
-        return value.node.type == "ReadVariableOp" and self._is_table(value.node.inputs[0])
-
-    def _is_table(self, handle):
-        return bool(handle.carries) and self._flow.origins[handle] == {self._key}
-
-    def _gathered_ids(self, values):
-        """Returns the ids whose rows of the table values are, or None."""
-        node = same_as(values).node
-        if node.type not in _GATHERS or node.attr("batch_dims"):
-            return None
-        params, ids = node.inputs[:2]
-        if node.type == "ResourceGather":
-            return ids if self._is_table(params) else None
-        axis = self._constants.constant(node.inputs[2]) if len(node.inputs) > 2 else 0
-        return ids if self.is_read(params) and axis is not None and np.all(axis == 0) else None
-
     # Tensors of the table's shape.
 
     def _in_rows(self, value):
         node, kind = value.node, value.node.type
-        if self.is_read(value):
+        if self._table.is_read(value):
             return OWN
         zero = self._of_constant(value)
         if zero is not None:
@@ -108,7 +81,7 @@ class Contents(Rules):
         inputs = node.inputs
         if kind == "IdentityN":
             return (yield (self._in_rows, inputs[value.index]))
-        if kind in _PASSING:
+        if kind in SAME or kind in _SHAPING:
             return (yield (self._in_rows, inputs[0]))
         if kind == "Merge" and value.index == 0:
             return join((yield [(self._in_rows, each) for each in inputs]))
@@ -126,7 +99,7 @@ class Contents(Rules):
         if kind == "Pad":
             return self._of_padding(self._constants.constant(inputs[1]))
         if kind == "StridedSliceGrad":
-            rows = self.rows_of_slice(node, *inputs[1:4])
+            rows = self._table.rows_of_slice(node, *inputs[1:4])
             return None if rows is None else np.where(rows, ANY, ZERO)
         return (yield from self._of_arithmetic(value, lambda each: (self._in_rows, each)))
 
@@ -146,7 +119,7 @@ class Contents(Rules):
         axis_from_end = self._axis - len(self._shape)
         if array.ndim < -axis_from_end or array.shape[axis_from_end] == 1:
             rows = array[np.newaxis]
-        elif array.ndim == len(self._shape) and array.shape[self._axis] == self._rows.size:
+        elif array.ndim == len(self._shape) and array.shape[self._axis] == self._num_rows:
             rows = np.moveaxis(np.take(array, self._ids, self._axis), self._axis, 0)
         else:
             return None
@@ -157,7 +130,7 @@ class Contents(Rules):
         dims = value.dims()
         if dims is None or len(dims) != len(self._shape):
             return False
-        return dims[self._axis] == self._rows.size
+        return dims[self._axis] == self._num_rows
 
     def _of_selection(self, condition, found, kind):
         array = self._constants.constant(condition)
@@ -170,7 +143,7 @@ class Contents(Rules):
             if kind != "Select" or self._axis:
                 return None
             array = array.reshape([-1] + [1] * (len(self._shape) - 1))
-        if array.ndim != len(self._shape) or array.shape[self._axis] != self._rows.size:
+        if array.ndim != len(self._shape) or array.shape[self._axis] != self._num_rows:
             return None
         flags = np.moveaxis(np.take(array, self._ids, self._axis), self._axis, 0)
         return choose(flags.reshape([len(self._ids), -1]), found)
@@ -186,70 +159,27 @@ class Contents(Rules):
         axis = self._constants.constant(node.inputs[-1])
         if axis is None or int(axis) % len(self._shape) != self._axis:
             return None
-        words, start = np.full(self._rows.size, ANY, np.uint8), 0
+        words, start = np.full(self._num_rows, ANY, np.uint8), 0
         for value in node.inputs[:-1]:
             dims = value.dims()
             if dims is None or dims[self._axis] is None:
                 return None
             stop = start + dims[self._axis]
-            if self._is_piece(same_as(value).node, start, stop):
+            if self._table.is_piece(same_as(value).node, start, stop):
                 words[start:stop] = OWN
             elif self._constants.constant(value) is not None:
                 piece = self._constants.constant(value)
                 words[start:stop] = ANY if np.any(piece) else ZERO
             start = stop
-        return words[self._ids] if start == self._rows.size else None
-
-    def _is_piece(self, node, start, stop):
-        if node.type not in ("Slice", "StridedSlice") or not self.is_read(node.inputs[0]):
-            return False
-        ends = [self._constants.constant(each) for each in node.inputs[1:]]
-        if any(each is None for each in ends):
-            return False
-        if node.type == "Slice":
-            begin, size = ends
-            taken = [slice(int(first), int(first) + int(n)) for first, n in zip(begin, size)]
-            if (size < 0).any():
-                return False
-        else:
-            taken = index_of_slice(node, *ends)
-        if any(not isinstance(each, slice) for each in taken) or len(taken) > len(self._shape):
-            return False
-        taken = list(taken) + [slice(None)] * (len(self._shape) - len(taken))
-        for axis, (each, size) in enumerate(zip(taken, self._shape)):
-            wanted = (start, stop, 1) if axis == self._axis else (0, size, 1)
-            if each.indices(size) != wanted:
-                return False
-        return True
+        return words[self._ids] if start == self._num_rows else None
 
     def _of_padding(self, paddings):
         if paddings is None:
             return None
         before, after = paddings[self._axis]
-        inside = np.zeros(self._rows.size, bool)
-        inside[before : self._rows.size - after] = True
+        inside = np.zeros(self._num_rows, bool)
+        inside[before : self._num_rows - after] = True
         return np.where(inside[self._ids], ANY, ZERO)
-
-    def rows_of_slice(self, node, begin, end, strides):
-        """Returns a bool for each frozen row: is it in the slice that is taken? None if unknown."""
-        ends = [self._constants.constant(each) for each in (begin, end, strides)]
-        if any(each is None for each in ends):
-            return None
-        index = index_of_slice(node, *ends)
-        if np.newaxis in index:
-            return None
-        if Ellipsis in index:
-            place = index.index(Ellipsis)
-            filler = (slice(None),) * (len(self._shape) - len(index) + 1)
-            index = index[:place] + filler + index[place + 1 :]
-        if len(index) <= self._axis:
-            return np.ones(len(self._ids), bool)
-        taken = np.zeros(self._rows.size, bool)
-        try:
-            taken[index[self._axis]] = True
-        except IndexError:
-            return None
-        return taken[self._ids]
 
     # Slices, which `indices` put into rows.
 
@@ -259,7 +189,7 @@ class Contents(Rules):
         leading: int, how many first axes of `value` go together through the indices.
         """
         kind, inputs = value.node.type, value.node.inputs
-        gathered = self._gathered_ids(value)
+        gathered = self._table.gathered_ids(value)
         if gathered is not None:
             return OWN if self._are_same(gathered, indices) else None
         known = self._of_known(value, indices, leading)
@@ -347,7 +277,7 @@ class Contents(Rules):
 
     def _parts(self, values, indices):
         """Returns the pairs of values and indices that slices are made of, none if not known."""
-        first, second = same_as(values).node, _unshaped(indices).node
+        first, second = same_as(values).node, same_as(indices, _SHAPING).node
         kinds = first.type, second.type
         if kinds == ("ConcatV2", "ConcatV2") and len(first.inputs) == len(second.inputs):
             axis = self._constants.constant(first.inputs[-1])
@@ -412,17 +342,6 @@ class Contents(Rules):
 
 def _form_of(value):
     return "flat" if value.rank == 1 else ("form", value)
-
-
-def _unshaped(indices):
-    """Returns the ids that indices are, before they were given another shape."""
-    seen = set()
-    while indices not in seen:
-        seen.add(indices)
-        indices = same_as(indices)
-        if indices.node.type in ("Reshape", "ExpandDims", "Squeeze"):
-            indices = indices.node.inputs[0]
-    return indices
 
 
 def _leading_before(dims, dims_after, leading):

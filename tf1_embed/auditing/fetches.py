@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.graph.variables import partitions_of
 
 
-def flatten(fetches, graph: tf.Graph) -> list:
+def flatten(fetches: Any, graph: tf.Graph) -> list[tf.Operation | tf.Tensor]:
     """Returns the operations and tensors that fetches are made of.
 
     Args:

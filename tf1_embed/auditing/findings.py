@@ -1,7 +1,11 @@
 """What an audit finds: the kinds of findings, what each means, and what helps."""
 
-import collections
+from __future__ import annotations
+
 import os
+from typing import NamedTuple
+
+from tf1_embed.graph.nodes import Node
 
 _WRAP = "wrap the optimizer: tf1_embed.TrainableRowsOptimizer(optimizer, {table: trainable_rows})"
 _FILTER = (
@@ -98,7 +102,7 @@ KINDS = {
 }
 
 
-class Finding(collections.namedtuple("Finding", "name table op op_type line what remedy")):
+class Finding(NamedTuple):
     """One way in which a graph can move a frozen row, or mistake it.
 
     Attributes:
@@ -111,9 +115,15 @@ class Finding(collections.namedtuple("Finding", "name table op op_type line what
       remedy: string, what helps.
     """
 
-    __slots__ = ()
+    name: str
+    table: str
+    op: str
+    op_type: str
+    line: str | None
+    what: str
+    remedy: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         where = f"\n  made at {self.line}" if self.line else ""
         return (
             f"{self.name}: table {self.table!r}, {self.op_type} {self.op!r}{where}\n"
@@ -130,7 +140,7 @@ NOTES = {
 }
 
 
-def finding(name, table, node):
+def finding(name: str, table: str, node: Node) -> Finding:
     """Returns a `Finding` of a kind, or a note, about a node of a `Flow`.
 
     What is in a body has the name and the line of the operation that runs the body.

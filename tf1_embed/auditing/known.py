@@ -8,11 +8,15 @@ ids and the filter are computed for every frozen row.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from tf1_embed.auditing.numpy_ops import OPERATIONS, SHAPED_BY, TOO_LARGE, Known, compute
+from tf1_embed.auditing.constant_ops import TOO_LARGE
+from tf1_embed.auditing.numpy_ops import OPERATIONS, SHAPED_BY, Known, compute
 from tf1_embed.auditing.rules import SAME, Rules
+from tf1_embed.graph.nodes import Value
 
 # Where NumPy computes as TensorFlow does, bit for bit.
 _DTYPES = frozenset(
@@ -27,15 +31,15 @@ class Knowledge(Rules):
       given: dict from `Value` to (array of ids [num_ids], form).
     """
 
-    def __init__(self, given=None):
+    def __init__(self, given: dict[Value, tuple[np.ndarray, Any]] | None = None):
         super().__init__()
         self._given = given or {}
 
-    def of(self, value):
+    def of(self, value: Value) -> Known | None:
         """Returns `Known`, or None if variables, placeholders or the like have a part in it."""
         return self.ask(self._known, value)
 
-    def constant(self, value):
+    def constant(self, value: Value) -> np.ndarray | None:
         """Returns the array that a value always holds, or None."""
         known = self.of(value)
         return known.array if known is not None and known.form is None else None

@@ -12,15 +12,17 @@ Three questions, each in a module of its own:
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.auditing.fetches import flatten
 from tf1_embed.auditing.findings import finding
-from tf1_embed.auditing.ids import same_source
 from tf1_embed.auditing.known import Knowledge
 from tf1_embed.auditing.lookups import find_lookups
 from tf1_embed.auditing.notes import find_notes
 from tf1_embed.auditing.result import AuditResult, NotAudited, report
+from tf1_embed.auditing.rules import same_as
 from tf1_embed.auditing.writes import TableWrites
 from tf1_embed.graph.flow import Flow
 from tf1_embed.graph.train_ops import check_precision, operations_under
@@ -30,6 +32,7 @@ from tf1_embed.graph.variables import (
     resolve_variables,
     rows_by_partition,
 )
+from tf1_embed.rows import RowsLike
 
 # A smaller constant does no harm, however small the table is. In bytes.
 _LARGE_CONSTANT = 1 << 20
@@ -40,8 +43,8 @@ _BETWEEN = frozenset("Cast ExpandDims Reshape Slice Squeeze StridedSlice".split(
 
 
 def audit(
-    fetches,
-    frozen_rows: dict,
+    fetches: Any,
+    frozen_rows: dict[Any, RowsLike],
     strict: bool = False,
     axis: int = 0,
     partition_strategy: str | None = None,
@@ -201,4 +204,4 @@ def _restores(node):
     """Whether a node assigns what a checkpoint holds, as it is."""
     if node.op is None or len(node.inputs) < 2:
         return False
-    return same_source(node.inputs[1], _BETWEEN).node.type in _RESTORES
+    return same_as(node.inputs[1], _BETWEEN).node.type in _RESTORES

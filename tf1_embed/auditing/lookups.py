@@ -1,19 +1,26 @@
 """Lookups that send ids to other rows than the growth of the table does."""
 
+from __future__ import annotations
+
 import collections
 
 import numpy as np
+import tensorflow.compat.v1 as tf
 
-from tf1_embed.auditing.findings import finding
+from tf1_embed.auditing.findings import Finding, finding
 from tf1_embed.auditing.known import Knowledge
 from tf1_embed.auditing.rules import same_as
+from tf1_embed.graph.flow import Flow
+from tf1_embed.graph.nodes import Node
 from tf1_embed.graph.variables import variable_key
 from tf1_embed.partitions import Partitions
 
 _GATHERS = ("Gather", "GatherV2", "ResourceGather")
 
 
-def find_lookups(flow, run, variables, strategy):
+def find_lookups(
+    flow: Flow, run: set[Node], variables: list[tf.Variable], strategy: str | None
+) -> list[Finding]:
     """Returns the findings about lookups that join several variables, some of them audited.
 
         ids ──mod──> dynamic_partition ──> gather from part_0

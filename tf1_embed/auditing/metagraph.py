@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import warnings
+from typing import Any
 
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.auditing.live_graph import audit
 from tf1_embed.auditing.result import AuditResult, report
+from tf1_embed.rows import RowsLike
 
 # How deep functions may call each other, and how many operations that may be.
 _MAX_DEPTH = 1000
@@ -17,8 +19,8 @@ _MAX_SIZE = 10_000_000
 
 def audit_metagraph(
     path: str,
-    frozen_rows: dict,
-    fetches: list | None = None,
+    frozen_rows: dict[str, RowsLike],
+    fetches: list[str] | None = None,
     strict: bool = False,
     axis: int = 0,
     partition_strategy: str | None = None,
@@ -84,14 +86,16 @@ def _import(path):
         ) from error
 
 
-def check_library(library):
+def check_library(library: Any) -> None:
     """Raises a ValueError for functions that TensorFlow cannot import.
 
     It lays out what functions call: for ever, or until its stack ends, if they call themselves.
     """
     functions = {each.signature.name: each for each in library.function}
     calls = {name: _called_by(each, functions) for name, each in functions.items()}
-    sizes, depths, entered = {}, {}, set()
+    sizes: dict[str, int] = {}
+    depths: dict[str, int] = {}
+    entered: set[str] = set()
     for name in functions:
         pending = [name]
         while pending:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from tf1_embed.auditing.findings import finding
+from tf1_embed.auditing.findings import Finding, finding
 from tf1_embed.graph import op_kinds
+from tf1_embed.graph.flow import Flow
+from tf1_embed.graph.nodes import Node
 
 _AVERAGES = ("ExponentialMovingAverage", "moving_mean", "moving_variance")
 
 
-def find_notes(flow, run, names: list) -> list:
+def find_notes(flow: Flow, run: set[Node], names: list[str]) -> list[Finding]:
     """Returns notes about moving averages that a step moves.
 
     Averages of variables are named after them. Those of other variables than the tables follow

@@ -8,15 +8,17 @@ What depends on ids must do so id by id, and in the place that the id has:
     ids, row by row   [num_ids, dim]               a tensor [batch, dim], such as rows of a mask
 
 To teach the audit an operation, add it to one of the tables: `_ELEMENTWISE` if it acts on each
-element by itself, else `_RULES`.
+element by itself, else `_RULES`; to those of `constant_ops` if ids never come to it.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-# More than this is not computed. In elements.
-TOO_LARGE = 1 << 27
+from tf1_embed.auditing.constant_ops import OF_CONSTANTS, TOO_LARGE, index_of_slice
+from tf1_embed.graph.nodes import Value
 
 
 class Known:
@@ -30,16 +32,17 @@ class Known:
 
     __slots__ = ("array", "form")
 
-    def __init__(self, array, form=None):
-        self.array, self.form = array, form
+    def __init__(self, array: np.ndarray, form: Any = None):
+        self.array: np.ndarray = array
+        self.form: Any = form
 
     @property
-    def trailing(self):
+    def trailing(self) -> int:
         """The number of axes that come after those of the ids."""
         return self.array.ndim - 1
 
 
-def compute(value, inputs: list, like: Known | None = None) -> Known | None:
+def compute(value: Value, inputs: list[Known | None], like: Known | None = None) -> Known | None:
     """Returns what an output of an operation holds, None if it is not known.
 
     Args:
@@ -217,8 +220,6 @@ def _strided_slice(value, inputs):
     if any(each.form is not None for each in ends):
         return None
     index = index_of_slice(value.node, *[each.array for each in ends])
-    if index is None:
-        return None
     if known.form is None:
         return Known(np.asarray(known.array[index]))
     rank = value.node.inputs[0].rank
@@ -232,29 +233,6 @@ def _strided_slice(value, inputs):
     if any(each != slice(None) for each in index[:leading]):
         return None  # Ids would leave their places.
     return Known(known.array[(slice(None), *index[leading:])], known.form)
-
-
-def index_of_slice(node, begin, end, strides):
-    """Returns the tuple with which NumPy takes the slice that an operation takes, or None."""
-    masks = {
-        name: node.attr(f"{name}_mask")
-        for name in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
-    }
-    index = []
-    for i, (first, last, step) in enumerate(zip(begin, end, strides)):
-        bit = 1 << i
-        if masks["ellipsis"] & bit:
-            index.append(Ellipsis)
-        elif masks["new_axis"] & bit:
-            index.append(np.newaxis)
-        elif masks["shrink_axis"] & bit:
-            index.append(int(first))
-        else:
-            first = None if masks["begin"] & bit else int(first)
-            last = None if masks["end"] & bit else int(last)
-            whole = first in (None,) and last is None and step == 1
-            index.append(slice(None) if whole else slice(first, last, int(step)))
-    return tuple(index)
 
 
 def _reduce(value, inputs):
@@ -334,63 +312,19 @@ def _constants(function):
     return rule
 
 
-def _range(node, start, limit, delta):
-    if delta == 0 or abs((float(limit) - float(start)) / float(delta)) > TOO_LARGE:
-        return None
-    if not np.issubdtype(start.dtype, np.integer):
-        return None
-    return np.arange(start, limit, delta)
-
-
-def _slice(node, array, begin, size):
-    ends = [None if length < 0 else first + length for first, length in zip(begin, size)]
-    return array[tuple(slice(*pair) for pair in zip(begin, ends))]
-
-
-def _tile(node, array, multiples):
-    too_large = array.size * np.prod(multiples, dtype=np.float64) > TOO_LARGE
-    return None if too_large else np.tile(array, multiples)
-
-
-def _broadcast(node, array, shape):
-    too_large = np.prod(shape, dtype=np.float64) > TOO_LARGE
-    return None if too_large else np.broadcast_to(array, shape)
-
-
-def _one_hot(node, indices, depth, on, off):
-    if node.attr("axis") != -1 or indices.size * float(depth) > TOO_LARGE:
-        return None
-    return np.where(indices[..., np.newaxis] == np.arange(depth), on, off)
-
-
 _RULES = {
-    "BroadcastTo": _constants(_broadcast),
     "Cast": _cast,
-    "ConcatV2": _constants(lambda node, *arrays: np.concatenate(arrays[:-1], int(arrays[-1]))),
     "ExpandDims": _expand_dims,
     "Gather": _gather,
     "GatherV2": _gather,
     "LowerBound": _bound("left"),
-    "OneHot": _constants(_one_hot),
-    "Pack": _constants(lambda node, *arrays: np.stack(arrays, node.attr("axis"))),
-    "Prod": _constants(
-        lambda node, array, axes: (
-            np.prod(array, tuple(np.atleast_1d(axes)))
-            if array.dtype.kind == "i" and not node.attr("keep_dims")
-            else None
-        )
-    ),
-    "Range": _constants(_range),
     "RealDiv": _real_divide,
-    "ReverseV2": _constants(lambda node, array, axes: np.flip(array, tuple(axes))),
     "Select": _select,
-    "Slice": _constants(_slice),
     "Squeeze": _squeeze,
     "StridedSlice": _strided_slice,
-    "Tile": _constants(_tile),
-    "Transpose": _constants(lambda node, array, axes: np.transpose(array, axes)),
     "UpperBound": _bound("right"),
 }
+_RULES.update((kind, _constants(function)) for kind, function in OF_CONSTANTS.items())
 _RULES.update(dict.fromkeys(_REDUCTIONS, _reduce))
 
 # Their shapes may be those of ids: what they do with them, and which input is the shape.

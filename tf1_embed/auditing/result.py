@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import collections
-from typing import Iterable
+from typing import Iterable, NamedTuple
 
 from tf1_embed.auditing.findings import Finding
 
 
-class NotAudited(collections.namedtuple("NotAudited", "table op op_type why")):
+class NotAudited(NamedTuple):
     """An operation that writes a table, and that the fetches do not run.
 
     Attributes:
@@ -19,7 +18,10 @@ class NotAudited(collections.namedtuple("NotAudited", "table op op_type why")):
         its first value; "not fetched" for any other.
     """
 
-    __slots__ = ()
+    table: str
+    op: str
+    op_type: str
+    why: str
 
     @property
     def is_expected(self) -> bool:
@@ -71,7 +73,7 @@ class AuditResult(list):
 _NAMES = 8
 
 
-def report(findings: list) -> str:
+def report(findings: list[Finding]) -> str:
     """Returns what an audit found, as text, with what it looked at.
 
     Args:

@@ -13,6 +13,10 @@ in a loop of the graph.
 
 from __future__ import annotations
 
+from typing import Any, Callable, Container, Iterator
+
+from tf1_embed.graph.nodes import Value
+
 # What hands on its first input, each element as it is and where it is.
 SAME = frozenset(
     "CheckNumerics DebugGradientIdentity EnsureShape Enter Exit Identity LoopCond NextIteration "
@@ -20,14 +24,32 @@ SAME = frozenset(
     "Switch".split()
 )
 
+# Their first output holds elements of their first input, and no others.
+SUBSETS = frozenset(
+    "BroadcastTo ExpandDims GatherNd GatherV2 Gather MatrixTranspose RandomShuffle Reshape Reverse "
+    "ReverseV2 Roll Slice Squeeze StridedSlice Tile TopK TopKV2 Transpose Unique UniqueV2 "
+    "UniqueWithCounts UniqueWithCountsV2".split()
+)
+# Hold elements of all of some inputs.
+UNIONS = {
+    "Concat": slice(1, None),
+    "ConcatV2": slice(0, -1),
+    "Merge": slice(None),
+    "RefMerge": slice(None),
+    "Pack": slice(None),
+    "ParallelConcat": slice(None),
+    "Select": slice(1, None),
+    "SelectV2": slice(1, None),
+}
+
 
 class Rules:
     """Answers questions, each once."""
 
-    def __init__(self):
-        self._answers = {}
+    def __init__(self) -> None:
+        self._answers: dict[tuple, Any] = {}
 
-    def ask(self, rule, *arguments):
+    def ask(self, rule: Callable[..., Iterator], *arguments: Any) -> Any:
         """Returns the answer of a rule, a method that is a generator, for its arguments."""
         answers = self._answers
         if (rule, *arguments) in answers:
@@ -74,8 +96,13 @@ class _Asked:
                 self._is_one = None
 
 
-def chain_of_same(value):
-    """Returns a value and all those that it is handed on from, the nearest first."""
+def chain_of_same(value: Value, also: Container[str] = ()) -> list[Value]:
+    """Returns a value and all those that it is handed on from, the nearest first.
+
+    Args:
+      value: `Value`.
+      also: types of operations that count as handing on their first input.
+    """
     chain, seen = [], set()
     while value not in seen:
         seen.add(value)
@@ -83,13 +110,13 @@ def chain_of_same(value):
         node = value.node
         if node.type == "IdentityN":
             value = node.inputs[value.index]
-        elif node.type in SAME and node.inputs:
+        elif (node.type in SAME or node.type in also) and node.inputs:
             value = node.inputs[0]
         elif node.type == "Merge" and len(node.inputs) == 1 and value.index == 0:
             value = node.inputs[0]
     return chain
 
 
-def same_as(value):
+def same_as(value: Value, also: Container[str] = ()) -> Value:
     """Returns the value that a value is handed on from, itself if it is from nowhere else."""
-    return chain_of_same(value)[-1]
+    return chain_of_same(value, also)[-1]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Iterable
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from tf1_embed.types import ArrayLike
 
 ZERO = 0
 ZERO_IF_FINITE = 1  # zero times something: NaN, if that is infinite or NaN
@@ -18,7 +23,7 @@ ZEROS = (ZERO, ZERO_IF_FINITE)
 _NUM_WORDS = 9
 
 
-def words_of(rows):
+def words_of(rows: np.ndarray) -> np.ndarray:
     """Returns the word for each row of an array, [num_rows] or, of one row, a single word."""
     flat = rows.reshape([len(rows), -1])
     words = np.where(np.isfinite(flat).all(1), FINITE, ANY)
@@ -81,7 +86,7 @@ def _subtracted(first, second):
 JOIN, PRODUCT, SUM, DIFFERENCE = map(_table, (_joined, _product, _sum, _subtracted))
 
 
-def join(found):
+def join(found: Iterable[ArrayLike | None]) -> np.ndarray | None:
     """Returns what holds whichever of the answers is true, or None."""
     found = list(found)
     if not found or any(each is None for each in found):
@@ -92,14 +97,14 @@ def join(found):
     return total
 
 
-def choose(flags, found):
+def choose(flags: np.ndarray, found: list[ArrayLike | None]) -> np.ndarray:
     """Returns what rows hold of two answers, by flags [num_rows, ...] for which."""
     first, second = (np.asarray(ANY if each is None else each, np.uint8) for each in found)
     mixed = JOIN[first, second]
     return np.where(flags.all(1), first, np.where(~flags.any(1), second, mixed))
 
 
-def only(words, kept):
+def only(words: np.ndarray, kept: dict[int, int]) -> np.ndarray:
     """Returns words, `ANY` for those that have no entry in `kept`."""
     table = np.full(_NUM_WORDS, ANY, np.uint8)
     for word, result in kept.items():

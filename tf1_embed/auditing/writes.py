@@ -7,14 +7,19 @@ which rows they name (`ids`), and what they put there (`contents`).
 from __future__ import annotations
 
 import numpy as np
+import tensorflow.compat.v1 as tf
 
+from tf1_embed.auditing.audited_table import AuditedTable
 from tf1_embed.auditing.contents import Contents
-from tf1_embed.auditing.findings import finding
+from tf1_embed.auditing.findings import Finding, finding
 from tf1_embed.auditing.ids import NamedRows
+from tf1_embed.auditing.known import Knowledge
 from tf1_embed.auditing.words import ANY, NEAR, NEAR_IF_FINITE, NOTHING, OWN, ZERO, ZEROS
 from tf1_embed.graph import op_kinds
+from tf1_embed.graph.flow import Flow
+from tf1_embed.graph.nodes import Node
 from tf1_embed.graph.train_ops import writers_of
-from tf1_embed.graph.variables import variable_key
+from tf1_embed.rows import Rows
 
 _REGULARISERS = ("Abs", "L2Loss", "Square")
 
@@ -34,22 +39,27 @@ class TableWrites:
       axis: int, 0 or 1, the axis that ids count along.
     """
 
-    def __init__(self, flow, run, constants, variable, frozen_rows, axis=0):
+    def __init__(
+        self,
+        flow: Flow,
+        run: set[Node],
+        constants: Knowledge,
+        variable: tf.Variable,
+        frozen_rows: Rows,
+        axis: int = 0,
+    ):
         self._flow, self._run, self._constants = flow, run, constants
         self._variable, self._rows, self._axis = variable, frozen_rows, axis
-        self._key = variable_key(variable.op)
-        self._shape = variable.shape.as_list()
-        self._named_rows = NamedRows(flow, constants, frozen_rows.ids())
-        self._contents = Contents(
-            flow, self._key, self._shape, constants, self._named_rows, frozen_rows, axis
-        )
+        self._table = AuditedTable(flow, constants, variable, frozen_rows, axis)
+        self._named_rows = NamedRows(flow, constants, self._table.ids)
+        self._contents = Contents(self._table, constants, self._named_rows)
         self._writers = writers_of(flow, variable)
 
-    def not_run(self):
+    def not_run(self) -> list[Node]:
         """Returns the list of the `Node` that can write the table and do not run."""
         return [each.node for each in self._writers if each.node not in self._run]
 
-    def find(self):
+    def find(self) -> list[Finding]:
         """Returns the list of findings about what runs."""
         writers = [each for each in self._writers if each.node in self._run]
         kind_of = {each.node: self._kind(each) for each in writers}
@@ -73,7 +83,7 @@ class TableWrites:
         return [
             self._finding("whole-table-regulariser", each)
             for each in self._flow.upstream([node])
-            if each.type in _REGULARISERS and self._contents.is_read(each.inputs[0])
+            if each.type in _REGULARISERS and self._table.is_read(each.inputs[0])
         ]
 
     # Each way to write.
@@ -98,22 +108,22 @@ class TableWrites:
         sources = self._sources(arguments["value"])
         if any("ExponentialMovingAverage" in each.op.name for each in sources):
             return "moving-average-assigned"
-        others = [each for each in sources if not self._is_table(each)]
+        others = [each for each in sources if not self._table.is_made_by(each)]
         if len(others) == len(sources):
             return "assign"
         if not others:
             return "projection"
         # A custom optimizer that computes the next value of the table from its slots.
-        return "optimizer-moves-always" if any(map(self._is_like_table, others)) else "assign"
+        return "optimizer-moves-always" if any(map(self._table.is_as_large, others)) else "assign"
 
     def _of_difference(self, node, arguments):
         kind = _kind_of_zero(self._contents.held(arguments["value"]))
         if kind is not None:
             return kind
         sources = self._sources(arguments["value"])
-        if any(self._is_table(each) for each in sources):
+        if any(self._table.is_made_by(each) for each in sources):
             return "optimizer-moves-always"  # decoupled weight decay
-        slots = {each.op for each in sources if self._is_like_table(each)}
+        slots = {each.op for each in sources if self._table.is_as_large(each)}
         scatters = [
             each
             for each in self._flow.upstream([node])
@@ -163,7 +173,7 @@ class TableWrites:
 
     def _of_slice(self, node, arguments):
         ends = [arguments[each] for each in ("begin", "end", "strides")]
-        rows = self._contents.rows_of_slice(node, *ends)
+        rows = self._table.rows_of_slice(node, *ends)
         return "assign" if rows is None or rows.any() else None
 
     def _of_slices(self, values, indices, optimizer=None):
@@ -215,7 +225,9 @@ class TableWrites:
 
     def _reads(self, node):
         return any(
-            self._is_table(each) for value in node.inputs[1:] for each in self._sources(value)
+            self._table.is_made_by(each)
+            for value in node.inputs[1:]
+            for each in self._sources(value)
         )
 
     def _sources(self, value):
@@ -238,18 +250,6 @@ class TableWrites:
                 pending.extend(each.node.inputs)
         return sources
 
-    def _is_table(self, node):
-        return node.type in op_kinds.VARIABLES and any(
-            self._key in self._flow.origins[each] for each in node.outputs if each.carries
-        )
-
-    def _is_like_table(self, node):
-        """Whether a node makes a variable of the table's shape."""
-        if node.type == "VarHandleOp":
-            dims = [each.size for each in node.attr("shape").dim]
-            return dims == self._shape
-        return node.type in op_kinds.VARIABLES and node.outputs[0].dims() == self._shape
-
     def _changed_in_place(self):
         """Returns the nodes that change memory which may be the table's own."""
         return [
@@ -257,7 +257,8 @@ class TableWrites:
             for node in self._run
             if node.type in op_kinds.IN_PLACE
             and any(
-                self._is_table(each) for each in self._flow.upstream_by_data([node.inputs[0].node])
+                self._table.is_made_by(each)
+                for each in self._flow.upstream_by_data([node.inputs[0].node])
             )
         ]
 

@@ -2,12 +2,14 @@
 
 from tf1_embed import initializers
 from tf1_embed.checkpoint.clocks import find_clocks, fresh_clocks
+from tf1_embed.checkpoint.files.find import nearest_first
 from tf1_embed.checkpoint.files.reader import CheckpointReader
+from tf1_embed.checkpoint.files.writer import CheckpointWriter
 from tf1_embed.checkpoint.growth import Growth, certificates_of
 from tf1_embed.checkpoint.rewrite import rewrite
 from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, check_slot_values, initial_value
 from tf1_embed.checkpoint.slots import find_slots, variable_name
-from tf1_embed.checkpoint.vocabulary_axis import also_axes, table_axes
+from tf1_embed.checkpoint.vocabulary_axis import also_axes, find_also, table_axes
 from tf1_embed.vocabulary import append_map
 
 
@@ -17,7 +19,7 @@ def grow_checkpoint(
     out,
     num_new_rows=None,
     id_map=None,
-    also=(),
+    also=None,
     initializer=None,
     slot_values=None,
     reset_slots=False,
@@ -45,14 +47,17 @@ def grow_checkpoint(
       checkpoint: string, a checkpoint prefix on a local disk, TF1 or TF2 object-based, or a folder,
         whose latest is taken. It is not written to.
       tables: list of strings, names or patterns (`user_*`) of variables of shape
-        [num_rows, ...]; those of one call get the same ids.
+        [num_rows, ...]; those of one call get the same ids, unless `num_new_rows` is a dict.
       out: string, the prefix to write; its folder must exist.
-      num_new_rows: int, the number of rows to append; or give `id_map`.
+      num_new_rows: int, the number of rows to append; a dict from each table's name to that of its
+        own; or give `id_map`.
       id_map: `tf1_embed.vocabulary.IdMap` from `id_map` or `append_map` there.
       also: list of strings, other variables that have the same vocabulary: biases, or, with the
         axis as in "projection:1", projections. `vocabulary_axis.find_also` finds what may be
-        meant. Slots of Keras 3's optimizers ("optimizer/_variables/2") are variables like others:
-        give them here, with an initializer.
+        meant. Default: an error, if there are such; an empty list for none of them, or a function
+        from the list of what was found to the list of what grows, which is called when all else
+        has been checked. Slots of Keras 3's optimizers ("optimizer/_variables/2") are variables
+        like others: give them here, with an initializer.
       initializer: values of new rows: one of `tf1_embed.initializers`, a TensorFlow initializer, an
         array, or a dict from names of variables to such. Default: `glorot_normal()` for what has
         rank 2, zeros for what has rank 1 and is in `also`.
@@ -77,46 +82,157 @@ def grow_checkpoint(
       list of `Written`, what becomes of each tensor.
 
     Raises:
-      FileNotFoundError: if there is no such checkpoint, or no folder to write to.
+      FileNotFoundError: if there is no such checkpoint.
       FileExistsError: if `out` exists and not `force`, or is the input.
-      KeyError: if a name in `tables`, `also`, `initializer` or `slot_values` matches nothing.
+      KeyError: if a name in `tables`, `num_new_rows`, `also`, `initializer` or `slot_values`
+        matches nothing.
       TypeError: if an initializer is of no known kind.
       ValueError: if arguments contradict the checkpoint or each other, a variable would grow twice,
-        `partition_strategy` is needed and not given, or what a slot variable or a
-        clock begins with is not known.
+        `partition_strategy` is needed and not given, or what a slot variable or a clock begins with
+        is not known;
+        if `also` is not given and there are biases or projections; if a pattern names tables of
+        different sizes, which may be the shards of one; if the memory cannot hold the new rows.
       OSError: if the disk is full.
       CheckpointDamaged: if the checkpoint is damaged.
     """
     if (num_new_rows is None) == (id_map is None):
         raise ValueError("give either `num_new_rows` or `id_map`")
     with CheckpointReader(checkpoint) as reader:
-        tables, others = table_axes(reader, tables), also_axes(reader, also)
-        axes = tables + others
-        names = [axis.name for axis in axes]
-        slots = [slot for slot in find_slots(reader).values() if slot.table in names]
-        _check_once(names + [slot.name for slot in slots])
-        _check_initializer(axes, initializer)
-        check_slot_values(slots, slot_values, find_clocks(reader))
-        changes, growths = fresh_clocks(reader, slots, clocks, slot_values), []
-        for axis in axes:
-            mapping = append_map(axis.size, num_new_rows) if id_map is None else id_map
-            growth = Growth(reader, axis, mapping, partition_strategy)
-            is_bias = axis in others and len(reader.shape(axis.name)) == 1
-            new_rows = growth.make_new_rows(_initializer_of(axis, initializer, is_bias))
-            changes[axis.name] = growth.change(axis.name, new_rows)
-            growths.append(growth)
-            for slot in slots:
-                # A slot variable of one number a row has nothing to a column.
-                if slot.table == axis.name and len(reader.shape(slot.name)) > axis.axis:
-                    value = initial_value(reader, slot, slot_values)
-                    if value == SAME_AS_TABLE:
-                        change = growth.change(slot.name, new_rows, slot.source)
-                    else:
-                        old = value if reset_slots else slot.source
-                        change = growth.change(slot.name, value, old)
-                    changes[slot.name] = change
-        certify = certificates_of(growths)
+        axes = table_axes(reader, tables)
+        if not isinstance(num_new_rows, dict):
+            _check_shards(reader, tables)
+        plan = _Plan(
+            reader,
+            axes,
+            id_map or _new_rows_by_name(axes, num_new_rows),
+            initializer,
+            slot_values,
+            reset_slots,
+            clocks,
+            partition_strategy,
+        )
+        # What is wrong with `out` is found here, too.
+        CheckpointWriter(out, force=force, source=reader.prefix)
+        is_decided = also is not None and not callable(also)
+        others = also_axes(reader, also) if is_decided else find_also(reader, axes)
+        tables = plan.check(others)[: len(axes)]
+        changes = plan.changes(tables)
+        if others and not is_decided:
+            others = also_axes(reader, _decide(also, [str(axis) for axis in others]))
+        others = plan.check(others)[len(axes) :]
+        changes.update(plan.changes(others, are_tables=False))
+        changes.update(plan.clocks)
+        certify = certificates_of([*tables, *others])
         return rewrite(reader, changes, out, force, dry_run, progress, certify)
+
+
+class _Plan:
+    """How the variables of a checkpoint grow.
+
+    Attributes:
+      clocks: dict from name to `Change`, of the optimizers of what was checked last.
+    """
+
+    def __init__(
+        self, reader, tables, ids, initializer, slot_values, reset_slots, clocks, strategy
+    ):
+        """Takes the arguments of `grow_checkpoint`, `tables` as a list of `VocabularyAxis`.
+
+        `ids` is the `IdMap` of all tables, or a dict from each one's name to its new rows' number.
+        """
+        self._reader, self._tables, self._ids = reader, tables, ids
+        self._initializer, self._slot_values = initializer, slot_values
+        self._reset_slots, self._clocks, self._strategy = reset_slots, clocks, strategy
+
+    def check(self, others):
+        """Checks the arguments for the tables and others; returns a `Growth` for each of them."""
+        axes = self._tables + others
+        names = [axis.name for axis in axes]
+        self._slots = [slot for slot in find_slots(self._reader).values() if slot.table in names]
+        _check_once(names + [slot.name for slot in self._slots])
+        _check_initializer(axes, self._initializer)
+        check_slot_values(self._slots, self._slot_values, find_clocks(self._reader))
+        self.clocks = fresh_clocks(self._reader, self._slots, self._clocks, self._slot_values)
+        growths = [Growth(self._reader, axis, self._map(axis), self._strategy) for axis in axes]
+        for growth in growths:
+            growth.check_memory()
+        return growths
+
+    def changes(self, growths, are_tables=True):
+        """Returns the changes of variables and of their slot variables, a dict by name."""
+        changes = {}
+        for growth in growths:
+            axis = growth.axis
+            is_bias = not are_tables and len(self._reader.shape(axis.name)) == 1
+            new_rows = growth.make_new_rows(_initializer_of(axis, self._initializer, is_bias))
+            changes[axis.name] = growth.change(axis.name, new_rows)
+            for slot in self._slots:
+                # A slot variable of one number a row has nothing to a column.
+                if slot.table == axis.name and len(self._reader.shape(slot.name)) > axis.axis:
+                    changes[slot.name] = self._slot_change(growth, slot, new_rows)
+        return changes
+
+    def _slot_change(self, growth, slot, new_rows):
+        value = initial_value(self._reader, slot, self._slot_values)
+        if value == SAME_AS_TABLE:
+            return growth.change(slot.name, new_rows, slot.source)
+        return growth.change(slot.name, value, value if self._reset_slots else slot.source)
+
+    def _map(self, axis):
+        if not isinstance(self._ids, dict):
+            return self._ids
+        # A table's own number, or that of the tables of its size.
+        numbers = {self._ids[each.name] for each in self._tables if each.name == axis.name} or {
+            self._ids[each.name] for each in self._tables if each.size == axis.size
+        }
+        # What is named in `also` without having a table's size grows as all do.
+        numbers = numbers or set(self._ids.values())
+        if len(numbers) > 1:
+            raise ValueError(
+                f"{str(axis)!r} has {axis.size} rows, as have tables that get different numbers of "
+                f"rows; grow them one after the other"
+            )
+        return append_map(axis.size, *numbers)
+
+
+def _check_shards(reader, patterns):
+    """Refuses a pattern of tables of different sizes: is it one vocabulary in several variables?"""
+    for pattern in patterns:
+        axes = table_axes(reader, [pattern])
+        if len({axis.size for axis in axes}) > 1:
+            listed = ", ".join(f"{axis} ({axis.size} rows)" for axis in axes)
+            raise ValueError(
+                f"{pattern!r} means tables of different sizes: {listed}. If the model joins them "
+                f"to one table, more rows in each would move its ids; if not, say how many rows "
+                f"each gets with num_new_rows={{NAME: K, ...}} (--rows NAME=K)"
+            )
+
+
+def _new_rows_by_name(tables, num_new_rows):
+    """Returns how many rows each table gets, a dict by name."""
+    if not isinstance(num_new_rows, dict):
+        return {axis.name: num_new_rows for axis in tables}
+    names = [str(axis) for axis in tables]
+    for name in num_new_rows:
+        if name not in names:
+            raise KeyError(
+                f"`num_new_rows` (--rows) has {name!r}, which is none of the tables: "
+                f"{nearest_first(name, names)}"
+            )
+    missing = [name for name in names if name not in num_new_rows]
+    if missing:
+        raise ValueError(f"`num_new_rows` (--rows) has no number for {', '.join(missing)}")
+    return {axis.name: num_new_rows[str(axis)] for axis in tables}
+
+
+def _decide(also, found):
+    """Returns which of the variables grow that have as many rows or columns as the tables."""
+    if also is None:
+        raise ValueError(
+            f"these have as many rows or columns as the tables: {', '.join(found)}. Say whether "
+            f"they grow as well: also={found} for all of them, also=[] for none"
+        )
+    return also(found)
 
 
 def _check_once(names):
@@ -134,7 +250,7 @@ def _check_initializer(axes, initializer):
         if name not in known:
             raise KeyError(
                 f"`initializer` has {name!r}, which is none of the variables that grow: "
-                f"{', '.join(sorted(known))}"
+                f"{nearest_first(name, known)}"
             )
 
 

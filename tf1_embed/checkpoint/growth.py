@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import numbers
+import os
+import sys
 from typing import Any, Callable, Sequence
 
 import numpy as np
@@ -18,7 +20,7 @@ from tf1_embed.checkpoint.slots import variable_name
 from tf1_embed.checkpoint.vocabulary_axis import VocabularyAxis
 from tf1_embed.fingerprints import Digest
 from tf1_embed.partitions import Partitions
-from tf1_embed.rows import Rows, ids_of, rows_in_chunk
+from tf1_embed.rows import ids_of, rows_in_chunk
 from tf1_embed.vocabulary import IdMap
 
 
@@ -28,10 +30,12 @@ class Growth:
     A row comes from one of two sources, an old or a new one. A source is the name of a tensor in
     the checkpoint that has the variable's partitions, an array or anything else that ids index, or
     a number for all rows.
+
+    Attributes:
+      axis: `VocabularyAxis`, what grows.
     """
 
     axis: VocabularyAxis
-    old_rows: Rows
 
     def __init__(
         self,
@@ -56,6 +60,7 @@ class Growth:
                 f"the ids are those of {id_map.num_old_rows} old rows, but {str(axis)!r} has "
                 f"{axis.size}"
             )
+        self.axis = axis
         self._reader, self._axis, self._map = reader, axis, id_map
         self._new_rows = id_map.new_rows
         self._digest: Digest | None = None
@@ -63,6 +68,18 @@ class Growth:
         if axis.axis == 0:
             self._old = StoredRows(reader, axis.name, partition_strategy).partitions
         self._new = Partitions.even(id_map.num_rows, len(self._old.sizes), partition_strategy)
+
+    def check_memory(self) -> None:
+        """Raises a ValueError if the memory cannot hold the new rows."""
+        shape, count = self._reader.shape(self._axis.name), self._new_rows.count
+        needed = count * self._reader.num_bytes(self._axis.name) // max(1, self._axis.size)
+        there = _memory()
+        if needed > there:
+            raise ValueError(
+                f"{count} new rows of {str(self._axis)!r}, of shape {list(shape)}, take {needed} "
+                f"bytes of memory, and there are only {there}; append fewer with `num_new_rows` "
+                f"(--rows)"
+            )
 
     def make_new_rows(self, initializer: Any) -> np.ndarray:
         """Returns the values of new rows, [num_new_rows, ...]; a projection's are its columns."""
@@ -196,6 +213,19 @@ class Growth:
             for start, stop in self._reader.chunks(name)
         ]
         return np.ascontiguousarray(np.concatenate(chunks, axis=1))
+
+
+def _memory():
+    """Returns the bytes of memory that this process may have."""
+    try:
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ImportError, AttributeError, ValueError, OSError):
+        # On Windows.
+        return sys.maxsize
+    return there if limit == resource.RLIM_INFINITY else min(there, limit)
 
 
 def certificates_of(growths: Sequence[Growth]) -> Callable[[], list[Certificate]]:

@@ -92,7 +92,7 @@ def merge_checkpoint(
       list of `Written`, what becomes of each tensor.
 
     Raises:
-      FileNotFoundError: if there is no such checkpoint, or no folder to write to.
+      FileNotFoundError: if there is no such checkpoint.
       FileExistsError: if `out` exists and not `force`, or is the input.
       KeyError: if the checkpoint does not hold both variables of a table, or a name in
         `trainable_rows` or `slot_values` matches nothing.

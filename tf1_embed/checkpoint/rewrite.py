@@ -165,7 +165,7 @@ def rewrite(
             if other is not None:
                 other.check_rest()
             if certify is not None:
-                writer.add_file(SUFFIX, encode_certificates(certify()))
+                writer.add_file(writer.prefix + SUFFIX, encode_certificates(certify()))
     return written
 
 

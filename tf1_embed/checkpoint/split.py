@@ -61,7 +61,7 @@ def split_checkpoint(
       list of `Written`, what becomes of each tensor.
 
     Raises:
-      FileNotFoundError: if there is no such checkpoint, or no folder to write to.
+      FileNotFoundError: if there is no such checkpoint.
       FileExistsError: if `out` exists and not `force`, or is the input.
       KeyError: if a name matches nothing.
       ValueError: if not exactly one of `num_old_rows` and `trainable_rows` is given, `tables` is a

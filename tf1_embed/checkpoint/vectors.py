@@ -1,19 +1,46 @@
 """Brings files of word vectors into checkpoints, and tables of checkpoints into such files."""
 
+from __future__ import annotations
+
+from typing import NamedTuple
+
 from tf1_embed.bfloat16 import name_of
 from tf1_embed.checkpoint.files.dtypes import as_dtype
+from tf1_embed.checkpoint.files.names import files_of, new_files_of
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
 from tf1_embed.checkpoint.rewrite import Silence
-from tf1_embed.new_file import check_absent
+from tf1_embed.new_files import check_absent, check_not_read
 from tf1_embed.rows import rows_in_chunk
-from tf1_embed.vocabulary import NONE_RESERVED, read_vocabulary, write_vocabulary
-from tf1_embed.word_vectors import open_word_vectors, write_word_vectors
+from tf1_embed.vocabulary import NONE_RESERVED, encode_vocabulary, read_vocabulary
+from tf1_embed.word_vectors import HowTokens, open_word_vectors, write_word_vectors
+
+
+class Imported(NamedTuple):
+    """What was imported.
+
+    Attributes:
+      shape: the shape of the table.
+      num_left_out: the number of rows whose tokens the file has again.
+    """
+
+    shape: tuple[int, int]
+    num_left_out: int
 
 
 def import_vectors(
-    path, table, out, format=None, vocabulary=None, force=False, dry_run=False, progress=None
+    path,
+    table,
+    out,
+    format=None,
+    vocabulary=None,
+    encoding="utf-8",
+    errors="strict",
+    duplicates="error",
+    force=False,
+    dry_run=False,
+    progress=None,
 ):
     """Writes a checkpoint that holds a file of word vectors as a table. The file is streamed.
 
@@ -25,30 +52,35 @@ def import_vectors(
       out: string, the prefix to write; its folder must exist.
       format: "word2vec", "word2vec-bin", "glove" or "npy"; default: what the file itself shows.
       vocabulary: string, the file to write the tokens to, one a line in the order of the rows.
+      encoding: string, that of the tokens in the file.
+      errors: string, what becomes of bytes that are not of the encoding, as for `bytes.decode`:
+        "strict" for an error, "replace", "backslashreplace" or "ignore".
+      duplicates: "first" or "last", which row counts of a token that the file has more than once;
+        or "error".
       force: bool, whether a checkpoint at `out`, or a file at `vocabulary`, is replaced.
       dry_run: bool, whether nothing is written.
       progress: function of the number of bytes in all, which returns a context with a method
         `update(num_bytes)`, such as a `tqdm`.
 
     Returns:
-      the shape of the table, a tuple of ints.
+      `Imported`.
 
     Raises:
-      FileNotFoundError: if there is no such file, or no folder to write to.
-      FileExistsError: if `out` or `vocabulary` exists and not `force`.
+      FileNotFoundError: if there is no such file.
+      FileExistsError: if `out` or `vocabulary` exists and not `force`, or is the file that is read.
       ValueError: if the file is damaged, or in another format; if `vocabulary` is given for
         `.npy`, which has no tokens.
       OSError: if the disk is full.
     """
-    vectors = open_word_vectors(path, format)
+    vectors = open_word_vectors(path, format, how=HowTokens(encoding, errors, duplicates))
     dtype, shape = as_dtype(vectors.dtype), (vectors.num_rows, vectors.dim)
     num_bytes = vectors.num_rows * vectors.dim * dtype.size
-    writer = CheckpointWriter(out, force=force)
+    beside = [] if vocabulary is None else [vocabulary]
+    check_not_read(new_files_of(out) + files_of(out) + beside, [path])
+    writer = CheckpointWriter(out, force=force, beside=beside)
     writer.check_room(num_bytes)
-    if vocabulary is not None:
-        check_absent(vocabulary, force)
     if dry_run:
-        return shape
+        return Imported(shape, vectors.num_left_out)
     tokens = []
 
     def rows():
@@ -64,8 +96,8 @@ def import_vectors(
         with writer:
             writer.add(table, dtype, shape, rows())
             if vocabulary is not None:
-                write_vocabulary(vocabulary, tokens, force=force)
-    return shape
+                writer.add_file(vocabulary, encode_vocabulary(tokens))
+    return Imported(shape, vectors.num_left_out)
 
 
 def export_vectors(
@@ -74,6 +106,7 @@ def export_vectors(
     path,
     format,
     vocabulary=None,
+    first_column=False,
     reserved=NONE_RESERVED,
     partition_strategy=None,
     force=False,
@@ -89,6 +122,7 @@ def export_vectors(
       format: "word2vec", "word2vec-bin", "glove" or "npy", which keeps the dtype; the others are of
         float32.
       vocabulary: string, the file of the table's tokens, one a line; not needed for "npy".
+      first_column: bool, whether its tokens end at the first tab of their line.
       reserved: `tf1_embed.vocabulary.Reserved`, rows at the table's beginning and end that have no
         token and are left out.
       partition_strategy: "mod" or "div", needed where the table has partitions.
@@ -100,8 +134,8 @@ def export_vectors(
       the shape of what was written, a tuple of ints.
 
     Raises:
-      FileNotFoundError: if there is no such checkpoint or vocabulary, or no folder to write to.
-      FileExistsError: if `path` exists and not `force`.
+      FileNotFoundError: if there is no such checkpoint or vocabulary.
+      FileExistsError: if `path` exists and not `force`, or is a file that is read.
       KeyError: if the checkpoint holds no such table.
       ValueError: if the table is no matrix, or has not a row for each token and reserved row; if a
         token cannot be written in the format.
@@ -118,7 +152,7 @@ def export_vectors(
         num_rows, dim = stored.shape[0] - first - last, stored.shape[1]
         tokens = None
         if vocabulary is not None:
-            tokens = read_vocabulary(vocabulary)
+            tokens = read_vocabulary(vocabulary, first_column)
             if len(tokens) != num_rows:
                 raise ValueError(
                     f"{vocabulary} has {len(tokens)} tokens; {table!r} has {stored.shape[0]} rows, "
@@ -126,6 +160,8 @@ def export_vectors(
                 )
         elif format != "npy":
             raise ValueError(f"format {format!r} needs the tokens: give `vocabulary` (--vocab)")
+        others = [] if vocabulary is None else [vocabulary]
+        check_not_read([path], files_of(reader.prefix) + others)
         check_absent(path, force)
         if dry_run:
             return num_rows, dim

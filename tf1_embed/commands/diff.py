@@ -6,13 +6,31 @@ import argparse
 from typing import TYPE_CHECKING
 
 from tf1_embed.commands import options, output
+from tf1_embed.commands.paths import InputCheckpoint
 
 if TYPE_CHECKING:
     from tf1_embed.checkpoint.diff import Difference
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Compares and prints; returns the exit status."""
+def add_to(commands: options.Commands) -> None:
+    """Adds the command and its options."""
+    diff = options.add_command(
+        commands,
+        "diff",
+        _run,
+        "Tell what became of every variable from one checkpoint to another.",
+        "tf1-embed diff runs/base runs/grown",
+        "Tell what became of every variable from one checkpoint to another. Exit status 1 if one "
+        "is missing, or changed in any bit of what was there; 0 if some grew or are new, and the "
+        "old ones are all the same.",
+    )
+    diff.add_argument("old", metavar="OLD", type=InputCheckpoint, help="the old checkpoint")
+    diff.add_argument("new", metavar="NEW", type=InputCheckpoint, help="the new one")
+    options.add_partition_strategy(diff)
+    options.add_new_partition_strategy(diff)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     from tf1_embed.checkpoint.diff import diff_checkpoints
 
     found = diff_checkpoints(
@@ -27,7 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         same = [each for each in found if each.status == "same"]
         output.print_columns(_columns(each) for each in found if each.status != "same")
-        print(f"{len(same)} {'others ' if len(same) < len(found) else ''}are the same, bit for bit")
+        output.say(
+            f"{len(same)} {'others ' if len(same) < len(found) else ''}are the same, bit for bit"
+        )
     return 0 if all(each.keeps_old for each in found) else 1
 
 

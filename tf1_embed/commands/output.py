@@ -1,30 +1,93 @@
-"""What the commands print: from results to text, or to JSON."""
+"""What several commands print: from results to text, or to JSON.
 
+Nothing that is printed can fail: what a command did is not undone by a pipe that nobody reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
 import json
 import math
-import shlex
+import os
+import sys
+from typing import IO, TYPE_CHECKING, Any, Iterable, Sequence
 
-from tf1_embed.fingerprints import how_far
-
-
-def print_variables(arguments, variables):
-    """Prints the variables of a checkpoint, a list of `Variable`; returns 0."""
-    if arguments.json:
-        return print_json([each._asdict() for each in variables])
-    rows = []
-    for each in variables:
-        kind = each.kind if each.table is None else f"{each.kind} of {each.table}"
-        parts = f"{each.num_partitions} partitions" if each.num_partitions > 1 else ""
-        shape, size = format_shape(each.shape), format_bytes(each.num_bytes)
-        rows.append([each.name, each.dtype, shape, size, kind, parts])
-    print_columns(rows)
-    total = format_bytes(sum(each.num_bytes for each in variables))
-    print(f"{len(variables)} variables, {total}")
-    return 0
+if TYPE_CHECKING:
+    from tf1_embed.checkpoint.rewrite import Written
 
 
-def print_written(arguments, written):
-    """Prints what became of each tensor, a list of `Written`; returns 0."""
+def say(text: str, file: IO[str] | None = None, end: str = "\n") -> None:
+    """Prints text, with control characters escaped, whatever the stream is able to take.
+
+    Args:
+      text: lines, of which each may have tabs.
+      file: default: stdout.
+      end: what follows.
+    """
+    file = sys.stdout if file is None else file
+    if file is None:
+        # There is none, as of a service.
+        return
+    text = "\n".join("\t".join(map(escaped, line.split("\t"))) for line in text.split("\n")) + end
+    encoding = getattr(file, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.replace("→", "->").encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        file.write(text)
+    except (OSError, ValueError) as error:
+        _give_up(file, error)
+
+
+def warn(text: str, end: str = "\n") -> None:
+    """Prints text to stderr at once."""
+    say(text, sys.stderr, end)
+    flush()
+
+
+def flush() -> None:
+    """Has all that was printed leave the process, if it can."""
+    for file in (sys.stdout, sys.stderr):
+        try:
+            if file is not None:
+                file.flush()
+        except (OSError, ValueError) as error:
+            _give_up(file, error)
+
+
+def escaped(text: str) -> str:
+    """Returns one line of text, with what a terminal would obey written as Python writes it."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode("ascii")
+        for each in text
+    )
+
+
+def _give_up(file, error):
+    """Prints nothing more to a stream: it is a pipe that nobody reads, or a disk that is full."""
+    with contextlib.suppress(OSError, ValueError):
+        # What the stream still holds goes there, else Python complains when it exits.
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(descriptor, file.fileno())
+        os.close(descriptor)
+    if file is sys.stdout and not isinstance(error, BrokenPipeError):
+        say(f"tf1-embed: what it says could not be printed: {error}", sys.stderr)
+
+
+def print_written(
+    arguments: argparse.Namespace,
+    written: Sequence[Written],
+    rows: dict[str, dict[str, int]] | None = None,
+) -> int:
+    """Prints what became of each tensor; returns 0.
+
+    Args:
+      arguments: those of the command.
+      written: what became of each tensor.
+      rows: how many rows of each table were kept, moved, dropped and new.
+    """
     total = sum(each.num_bytes for each in written)
     if arguments.json:
         result = {
@@ -33,67 +96,30 @@ def print_written(arguments, written):
             "bytes": total,
             "tensors": [each._asdict() for each in written],
         }
+        if rows is not None:
+            result["rows"] = rows
         return print_json(result)
     changed = [each for each in written if each.changed]
     print_columns(
         [each.name, each.dtype, _change(each), format_bytes(each.num_bytes)]
         for each in (written if arguments.dry_run else changed)
     )
+    for table, count in (rows or {}).items():
+        moved = f" ({count['moved']} of them moved)" if count["moved"] else ""
+        kept = f"{counted(count['kept'], 'row')} kept{moved}"
+        say(f"{escaped(table)}: {kept}, {count['dropped']} dropped, {count['new']} new")
     if not arguments.dry_run and len(written) > len(changed):
-        print(f"{len(written) - len(changed)} others as they were")
+        say(f"{len(written) - len(changed)} others as they were")
     for each in written:
         if each.note is not None:
-            print(f"{each.name}: {each.note}")
-    return _print_end(arguments, total)
+            say(f"{escaped(each.name)}: {each.note}")
+    return print_end(arguments, total)
 
 
-def comparison(each):
-    """Returns what a comparison of old rows found, as a line of text."""
-    if each.num_changed == 0:
-        return f"{each.table}: all {each.num_rows} old rows are the same, bit for bit"
-    if each.num_changed is None:
-        return (
-            f"{each.table}: the {each.num_rows} old rows are not those of the certificate; which "
-            f"of them differ only the old checkpoint could tell"
-        )
-    more = ", ..." if each.num_changed > len(each.first_ids) else ""
-    return (
-        f"{each.table}: {each.num_changed} of {each.num_rows} old rows changed "
-        f"{how_far(each.largest_difference)}: ids "
-        f"{', '.join(str(i) for i in each.first_ids)}{more}"
-    )
-
-
-def print_plotted(arguments, plotted):
-    """Prints what was drawn, and where it is; returns 0."""
-    projection = plotted.projection
-    if arguments.json:
-        result = dict(plotted._asdict(), written=not arguments.dry_run)
-        result["projection"] = projection and projection._asdict()
-        return print_json(result)
-    print(f"{plotted.table}: {plotted.num_old_rows} old rows, {plotted.num_new_rows} new")
-    if projection is not None:
-        print(f"{projection.num_old} old and {projection.num_new} new rows for the projector")
-    for path in plotted.paths + (projection.paths if projection is not None else []):
-        print(f"dry run: would write {path}" if arguments.dry_run else f"written: {path}")
-    if projection is not None and not arguments.dry_run:
-        print(f"look at it: tensorboard --logdir {shlex.quote(arguments.projector)}")
-    return 0
-
-
-def print_shape(arguments, shape):
-    """Prints the shape of the one table that was written; returns 0."""
-    if arguments.json:
-        return print_json(
-            {"out": arguments.out, "written": not arguments.dry_run, "shape": list(shape)}
-        )
-    print(f"{arguments.table}: {format_shape(shape)}")
-    return _print_end(arguments)
-
-
-def _print_end(arguments, total=None):
+def print_end(arguments: argparse.Namespace, total: int | None = None) -> int:
+    """Prints where the result is, or would be; returns 0."""
     size = "" if total is None else f"{format_bytes(total)} "
-    print(
+    say(
         f"dry run: {size}would be written to {arguments.out}"
         if arguments.dry_run
         else f"{size}written to {arguments.out}"
@@ -101,9 +127,9 @@ def _print_end(arguments, total=None):
     return 0
 
 
-def print_json(value):
+def print_json(value: Any) -> int:
     """Prints a value as JSON; returns 0."""
-    print(json.dumps(_plain(value), indent=2))
+    say(json.dumps(_plain(value), indent=2))
     return 0
 
 
@@ -116,14 +142,14 @@ def _plain(value):
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def print_columns(rows):
+def print_columns(rows: Iterable[Sequence[str]]) -> None:
     """Prints rows of texts in columns as wide as they need."""
-    rows = [list(row) for row in rows]
+    rows = [[escaped(text) for text in row] for row in rows]
     widths = (
         [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
     )
     for row in rows:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
+        say("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
 
 
 def _change(written):
@@ -134,12 +160,17 @@ def _change(written):
     return f"{old} → {new}"
 
 
-def format_shape(shape):
+def counted(count: int, noun: str) -> str:
+    """Returns a number of things as text, such as "1 row" or "2 rows"."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def format_shape(shape: Sequence[int]) -> str:
     """Returns a shape as text, such as "[10, 2]"."""
     return f"[{', '.join(str(dim) for dim in shape)}]"
 
 
-def format_bytes(count):
+def format_bytes(count: int) -> str:
     """Returns a number of bytes as text, such as "1.2 MB"."""
     if count < 1000:
         return f"{count} bytes"

@@ -6,7 +6,7 @@ the rest has, so that the same rules hold for both.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow.compat.v1 as tf
 
@@ -18,7 +18,7 @@ _RESOURCE = tf.resource.as_datatype_enum
 _ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, tf.errors.OpError)
 
 
-class Body:
+class Body(NamedTuple):
     """A body as a graph.
 
     Attributes:
@@ -27,10 +27,9 @@ class Body:
       results: list of `tf.Tensor`.
     """
 
-    def __init__(self, operations, arguments, results):
-        self.operations = operations
-        self.arguments = arguments
-        self.results = results
+    operations: list[tf.Operation]
+    arguments: list[tf.Operation]
+    results: list[tf.Tensor]
 
 
 class Bodies:
@@ -42,7 +41,7 @@ class Bodies:
         self._bodies: dict[tuple, Body | None] = {}
         self._op_defs: dict[str, Any] = {}
 
-    def definition(self, name: str):
+    def definition(self, name: str) -> Any:
         """Returns the `FunctionDef` of a name, None if the graph has no such function."""
         if name not in self._definitions:
             self._definitions[name] = raw_ops.function_named(self._graph, name)

@@ -8,6 +8,7 @@ origins.
 from __future__ import annotations
 
 import collections
+from typing import Any, Iterable
 
 import tensorflow.compat.v1 as tf
 
@@ -29,15 +30,16 @@ class Flow:
         it can come from: `variable_key` of variables, others for queues and such, `ANYTHING`.
     """
 
-    def __init__(self, graph: tf.Graph, operations=None):
+    def __init__(self, graph: tf.Graph, operations: Iterable[tf.Operation] | None = None):
         """Lays out operations, all of a graph or some; those must have all that they run."""
         operations = graph.get_operations() if operations is None else list(operations)
         layout = Layout(graph, operations)
-        self.nodes, self._node_of = layout.nodes, layout.node_of
-        self.origins = _find_origins(self.nodes)
-        self._by_origin = None
+        self._node_of = layout.node_of
+        self.nodes: list[Node] = layout.nodes
+        self.origins: dict[Value, frozenset[tuple]] = _find_origins(self.nodes)
+        self._by_origin: dict[tuple, list[Node]] | None = None
 
-    def node(self, element) -> Node:
+    def node(self, element: Any) -> Node:
         """Returns the node of a `tf.Operation`, or of what has one."""
         return self._node_of[getattr(element, "op", element)]
 
@@ -45,7 +47,7 @@ class Flow:
         """Returns the value of a tensor of the graph."""
         return self._node_of[tensor.op].outputs[tensor.value_index]
 
-    def run_by(self, elements) -> set:
+    def run_by(self, elements: Iterable[Any]) -> set[Node]:
         """Returns the nodes that run with operations or tensors.
 
         With those that take from a queue, an iterator, an accumulator or a staging area run all
@@ -73,12 +75,12 @@ class Flow:
                 add(by_origin.get(origin, ()))
         return run
 
-    def users_of(self, value) -> set:
+    def users_of(self, value: Value) -> set[Node]:
         """Returns the nodes that act on the same queue, accumulator or such as a handle is of."""
         by_origin = self._nodes_by_origin()
         return {node for origin in self.origins[value] for node in by_origin.get(origin, ())}
 
-    def upstream(self, nodes) -> set:
+    def upstream(self, nodes: Iterable[Node]) -> set[Node]:
         """Returns nodes and all that comes before them, by data or control, in bodies too."""
         seen, pending = set(nodes), list(nodes)
         while pending:
@@ -90,7 +92,7 @@ class Flow:
                     pending.append(each)
         return seen
 
-    def upstream_by_data(self, nodes) -> set:
+    def upstream_by_data(self, nodes: Iterable[Node]) -> set[Node]:
         """Returns nodes and all that their inputs are computed from."""
         seen, pending = set(nodes), list(nodes)
         while pending:

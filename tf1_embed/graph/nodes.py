@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow.compat.v1 as tf
 
 _RESOURCE, _VARIANT = tf.resource.as_datatype_enum, tf.variant.as_datatype_enum
@@ -29,38 +31,40 @@ class Value:
 
     __slots__ = ("carries", "consumers", "index", "node", "tensor")
 
-    def __init__(self, node, index, tensor):
-        self.node, self.index, self.tensor = node, index, tensor
+    def __init__(self, node: Node, index: int, tensor: tf.Tensor):
+        self.node: Node = node
+        self.index: int = index
+        self.tensor: tf.Tensor = tensor
         number = tensor.dtype.as_datatype_enum
-        self.carries = (
+        self.carries: str | None = (
             "ref"
             if number >= _FIRST_REF
             else {_RESOURCE: "resource", _VARIANT: "variant"}.get(number)
         )
-        self.consumers = []
+        self.consumers: list[tuple[Node, int]] = []
 
     @property
-    def dtype(self):
+    def dtype(self) -> tf.DType:
         """Its dtype, of what is read where it is a reference."""
         return self.tensor.dtype.base_dtype
 
     @property
-    def shape(self):
+    def shape(self) -> tf.TensorShape:
         """Its `tf.TensorShape`."""
         return self.tensor.shape
 
     @property
-    def rank(self):
+    def rank(self) -> int | None:
         """Its number of axes, None if unknown."""
         rank = self.tensor.shape.ndims
         return _rank_of(self) if rank is None else rank
 
-    def dims(self):
+    def dims(self) -> list[int | None] | None:
         """Returns the list of its dimensions, None where one is unknown, or None."""
         shape = self.tensor.shape
         return None if shape.ndims is None else shape.as_list()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<{self.node.type} {self.tensor.name}>"
 
 
@@ -91,32 +95,38 @@ class Node:
         "type",
     )
 
-    def __init__(self, kind, op, caller):
-        self.type, self.op, self.caller = kind, op, caller
-        self.inputs, self.controls, self.outputs, self.body = [], [], [], []
-        self.calls = self.is_unreadable = False
+    def __init__(self, kind: str, op: tf.Operation | None, caller: Node | None):
+        self.type: str = kind
+        self.op: Any = op
+        self.caller: Node | None = caller
+        self.inputs: list[Value] = []
+        self.controls: list[Node] = []
+        self.outputs: list[Value] = []
+        self.body: list[Node] = []
+        self.calls: bool = False
+        self.is_unreadable: bool = False
 
-    def attr(self, name):
+    def attr(self, name: str) -> Any:
         """Returns an attribute of the operation, None if it has none of this name."""
         try:
             return self.op.get_attr(name)
         except (AttributeError, ValueError):
             return None
 
-    def arguments(self):
+    def arguments(self) -> dict[str, Value]:
         """Returns a dict from the name of each argument of the operation to its `Value`."""
         names = [each.name for each in self.op.op_def.input_arg]
         return dict(zip(names, self.inputs))
 
     @property
-    def outermost(self):
+    def outermost(self) -> Node:
         """The node of the graph itself that runs this one."""
         node = self
         while node.caller is not None:
             node = node.caller
         return node
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<{self.type} {self.op.name if self.op is not None else ''}>"
 
 

@@ -243,7 +243,11 @@ def _read_file(path):
 
 
 # For checkpoints that are not on a local disk.
-_GFILE = Files(tf.gfile.Exists, _read_file, lambda path: tf.gfile.Stat(path).length)
+_GFILE = Files(
+    lambda path: tf.gfile.Exists(path) and not tf.gfile.IsDirectory(path),
+    _read_file,
+    lambda path: tf.gfile.Stat(path).length,
+)
 
 
 def _open_npy(path):

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import collections
+from typing import Iterable, NamedTuple
 
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.graph import op_kinds
 from tf1_embed.graph.flow import ANYTHING, Flow
+from tf1_embed.graph.nodes import Node
 from tf1_embed.graph.variables import variable_key
 
-# A node that may write a variable.
-#   how: what `op_kinds.WRITES` says of its type; "unreadable" for one whose body cannot be read,
-#     "unknown" for one of which it is not known what it does.
-#   places: tuple of ints, the inputs by which it is given the variable.
-Writer = collections.namedtuple("Writer", "node how places")
+
+class Writer(NamedTuple):
+    """A node that may write a variable.
+
+    Attributes:
+      node: `Node`.
+      how: what `op_kinds.WRITES` says of its type; "unreadable" for one whose body cannot be read,
+        "unknown" for one of which it is not known what it does.
+      places: tuple of ints, the inputs by which it is given the variable.
+    """
+
+    node: Node
+    how: str
+    places: tuple[int, ...]
 
 
-def operations_under(train_op) -> set:
+def operations_under(train_op: tf.Operation | tf.Tensor) -> set[tf.Operation]:
     """Returns all operations that run when `train_op`, an operation or a tensor, is run.
 
     Operations in bodies of control flow v2 are not among them.
@@ -35,7 +45,7 @@ def operations_under(train_op) -> set:
     return seen
 
 
-def writers_of(flow: Flow, variable) -> list:
+def writers_of(flow: Flow, variable: tf.Variable) -> list[Writer]:
     """Returns the list of each `Writer` of a variable in a graph, run or not.
 
     Whatever is given the variable and is not known to read it, or to hand it on, is among them; so
@@ -60,15 +70,17 @@ def writers_of(flow: Flow, variable) -> list:
             and value.carries == "ref"
             and ANYTHING in flow.origins[value]
         ]
-        if how is None and not op_kinds.is_known(node.type):
+        if how is None:
+            if op_kinds.is_known(node.type):
+                continue
             how = "unknown"
-        places = [each for each in places if how and _takes_reference(node, each)]
+        places = [each for each in places if _takes_reference(node, each)]
         if places:
             found.append(Writer(node, how, tuple(places)))
     return found
 
 
-def operations_run_by(fetches) -> set:
+def operations_run_by(fetches: list[tf.Operation | tf.Tensor]) -> set[tf.Operation]:
     """Returns all operations that `fetches` run, and those that fill the queues they wait for.
 
     Synchronous replicas leave the update to another thread, which answers by a token in a queue.
@@ -83,7 +95,7 @@ def operations_run_by(fetches) -> set:
     return {each.op for each in run if each.op is not None and each.caller is None}
 
 
-def writing_operations(operations, variable) -> set:
+def writing_operations(operations: set[tf.Operation], variable: tf.Variable) -> set[tf.Operation]:
     """Returns those operations that may write a variable, by themselves or in bodies.
 
     Args:
@@ -107,7 +119,7 @@ def _takes_reference(node, place):
     return arguments[place].is_ref
 
 
-def check_precision(operations, table):
+def check_precision(operations: Iterable[tf.Operation], table: tf.Variable) -> None:
     """Checks that no constant of a training step is zero in the precision of a table.
 
     In float16 Adam's default epsilon of 1e-8 is, and rows become NaN in the first step.

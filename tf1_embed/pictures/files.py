@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib
 
-from tf1_embed.new_file import new_file
+from tf1_embed.new_files import new_file
 from tf1_embed.pictures.style import ON_DARK, printable, style
 
 if TYPE_CHECKING:
@@ -57,21 +57,24 @@ def save(figure: Figure, path: PathLike, force: bool = False) -> None:
 
     Raises:
       FileExistsError: if there is a file at `path`, without `force`.
-      FileNotFoundError: if there is no folder for it.
       ValueError: if `path` ends otherwise.
     """
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix == ".svg":
-        picture = as_svg(figure, os.path.splitext(os.path.basename(path))[0]).encode()
-    elif suffix == ".png":
-        written = io.BytesIO()
-        with style():
-            figure.savefig(written, format="png", dpi=160, metadata={"Software": None})
-        picture = written.getvalue()
-    else:
-        raise ValueError(f"`path` must end in .png or .svg, got {path!r}")
+    picture = encode_picture(figure, path)
     with new_file(path, force) as file:
         file.write(picture)
+
+
+def encode_picture(figure: Figure, path: PathLike) -> bytes:
+    """Returns what `save` writes."""
+    name, suffix = os.path.splitext(os.path.basename(path))
+    if suffix.lower() == ".svg":
+        return as_svg(figure, name).encode()
+    if suffix.lower() != ".png":
+        raise ValueError(f"`path` must end in .png or .svg, got {path!r}")
+    written = io.BytesIO()
+    with style():
+        figure.savefig(written, format="png", dpi=160, metadata={"Software": None})
+    return written.getvalue()
 
 
 def write_page(
@@ -90,18 +93,22 @@ def write_page(
 
     Raises:
       FileExistsError: if there is a file at `path`, without `force`.
-      FileNotFoundError: if there is no folder for it.
       ValueError: if there are no figures.
     """
+    page = encode_page(figures, heading)
+    with new_file(path, force) as file:
+        file.write(page)
+
+
+def encode_page(figures: Mapping[str, Figure], heading: str) -> bytes:
+    """Returns what `write_page` writes."""
     if not figures:
         raise ValueError("`figures` must be one or more, got none")
     sections = "\n".join(
         f"<h2>{html.escape(printable(title))}</h2>\n{as_svg(figure, title)}"
         for title, figure in figures.items()
     )
-    page = _PAGE.substitute(heading=html.escape(printable(heading)), sections=sections)
-    with new_file(path, force) as file:
-        file.write(page.encode())
+    return _PAGE.substitute(heading=html.escape(printable(heading)), sections=sections).encode()
 
 
 def as_svg(figure: Figure, label: str) -> str:

@@ -11,14 +11,14 @@ from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.rewrite import Silence
 from tf1_embed.checkpoint.slots import CHOSEN_ROWS, trainable_name, variable_name
-from tf1_embed.new_file import check_absent
+from tf1_embed.new_files import check_absent, write_together
 from tf1_embed.pictures.events import read_scalars
 from tf1_embed.pictures.projector import MAX_POINTS, prepare_projector
 from tf1_embed.rows import Rows, ids_at, ids_of
 from tf1_embed.vocabulary import IdMap
 
 if TYPE_CHECKING:
-    from typing import Sequence
+    from typing import IO, Callable, Sequence
 
     from tf1_embed.pictures.projector import Projection
     from tf1_embed.types import Names, Progress
@@ -100,7 +100,7 @@ def plot_checkpoint(
       `Plotted`.
 
     Raises:
-      FileNotFoundError: if there is no such checkpoint, or no folder to write to.
+      FileNotFoundError: if there is no such checkpoint.
       FileExistsError: if a file exists, without `force`.
       ImportError: if pictures are asked for and matplotlib is not installed.
       KeyError: if a checkpoint lacks the table, or no tag matches.
@@ -125,8 +125,9 @@ def plot_checkpoint(
         id_map = _check_id_map(id_map, before, after)
         rows = id_map.new_rows
         projection, figures = None, {}
+        contents: dict[str, Callable[[IO[bytes]], object]] = {}
         if projector is not None:
-            projection, write_projection = prepare_projector(
+            projection, contents = prepare_projector(
                 projector, after, rows, names, table, max_points, force
             )
         if paths and not dry_run:
@@ -137,10 +138,10 @@ def plot_checkpoint(
         # Before anything is written: what was read may have been damaged.
         old_reader.check_rest()
         new_reader.check_rest()
-        if projection is not None and not dry_run:
-            write_projection()
     if figures:
-        _write(figures, out, paths, f"{table}: {rows.count:,} new rows", force)
+        contents.update(_contents(figures, paths, f"{table}: {rows.count:,} new rows"))
+    if not dry_run:
+        write_together(contents, force)
     return Plotted(paths, table, rows.size - rows.count, rows.count, projection)
 
 
@@ -175,9 +176,6 @@ def _paths(out, kinds, force):
         paths = [out]
     for path in paths:
         check_absent(path, force)
-    folder = os.path.dirname(os.path.abspath(out))
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"there is no folder {folder!r} to write {out!r} to")
     return paths
 
 
@@ -263,13 +261,17 @@ def _draw(kind, before, after, id_map, names, curves, progress):
     return plots.training_curve(curves)
 
 
-def _write(figures, out, paths, heading, force):
-    plots = _plots()
+def _contents(figures, paths, heading):
+    """Returns what writes each of the files, for `write_together`."""
+    # Not before pictures are asked for: it needs matplotlib.
+    from tf1_embed.pictures.files import encode_page, encode_picture
+
     if paths[0].lower().endswith(".html"):
         titled = {KINDS[kind]: figure for kind, figure in figures.items()}
-        plots.write_page(out, titled, heading, force)
-        return
-    if paths != [out]:
-        os.makedirs(out, exist_ok=True)
-    for path, figure in zip(paths, figures.values()):
-        plots.save(figure, path, force)
+        encoded = [encode_page(titled, heading)]
+    else:
+        encoded = [encode_picture(figure, path) for path, figure in zip(paths, figures.values())]
+    return {
+        path: lambda file, content=content: file.write(content)
+        for path, content in zip(paths, encoded)
+    }

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tf1_embed.new_file import check_absent, new_file
+from tf1_embed.new_files import check_absent, write_together
 from tf1_embed.pictures.samples import check_rows, finite_sample
 
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import IO, Callable
 
     from tf1_embed.rows import Rows
     from tf1_embed.types import Names, PathLike, Table
@@ -90,9 +90,11 @@ def write_projector(
       of        old       1
       axolotl   new       2
     """
-    projection, write = prepare_projector(logdir, values, new_rows, names, table, max_points, force)
+    projection, contents = prepare_projector(
+        logdir, values, new_rows, names, table, max_points, force
+    )
     if not dry_run:
-        write()
+        write_together(contents, force)
     return projection
 
 
@@ -104,17 +106,16 @@ def prepare_projector(
     table: str,
     max_points: int,
     force: bool,
-) -> tuple[Projection, Callable[[], None]]:
+) -> tuple[Projection, dict[str, Callable[[IO[bytes]], object]]]:
     """Reads all that `write_projector`, which has the same arguments, writes.
 
     Returns:
-      `Projection`, and a function without arguments that writes the files.
+      `Projection`, and for each path a function that writes the file, for `write_together`.
     """
     check_rows("values", values, new_rows, names)
     if not 2 <= max_points <= 100_000:
         raise ValueError(f"`max_points` must be 2 to 100,000, got {max_points}")
-    start = os.path.join(logdir, re.sub(r"[^\w.-]", "_", table, flags=re.ASCII))
-    paths = [f"{start}_vectors.tsv", f"{start}_metadata.tsv", os.path.join(logdir, CONFIG)]
+    paths = projector_paths(logdir, table)
     for path in paths:
         check_absent(path, force)
     old_rows = ~new_rows
@@ -132,17 +133,19 @@ def prepare_projector(
         points = np.pad(points, ((0, 0), (0, 3 - points.shape[1])), "constant")
     config = _config(table, points.shape, *paths[:2])
 
-    def write():
-        os.makedirs(logdir, exist_ok=True)
-        with new_file(paths[0], force) as file:
-            np.savetxt(file, points, fmt="%.9g", delimiter="\t")
-        # The config is last: without it TensorBoard does not look for the others.
-        for path, text in ((paths[1], metadata), (paths[2], config)):
-            with new_file(path, force) as file:
-                # A half of a surrogate pair has no bytes of its own.
-                file.write(text.encode(errors="replace"))
+    contents = {
+        paths[0]: lambda file: np.savetxt(file, points, fmt="%.9g", delimiter="\t"),
+        # A half of a surrogate pair has no bytes of its own.
+        paths[1]: lambda file: file.write(metadata.encode(errors="replace")),
+        paths[2]: lambda file: file.write(config.encode(errors="replace")),
+    }
+    return Projection(paths, len(old_ids), len(new_ids)), contents
 
-    return Projection(paths, len(old_ids), len(new_ids)), write
+
+def projector_paths(logdir: PathLike, table: str) -> list[str]:
+    """Returns the paths of the vectors, of their names, and of the configuration."""
+    start = os.path.join(logdir, re.sub(r"[^\w.-]", "_", table, flags=re.ASCII))
+    return [f"{start}_vectors.tsv", f"{start}_metadata.tsv", os.path.join(logdir, CONFIG)]
 
 
 def _config(table, shape, vectors, metadata):

@@ -1,6 +1,6 @@
 """Vocabularies: files of tokens, and which old row each row of a grown table has."""
 
-from tf1_embed.vocabulary.files import read_vocabulary, write_vocabulary
+from tf1_embed.vocabulary.files import encode_vocabulary, read_vocabulary, write_vocabulary
 from tf1_embed.vocabulary.id_map import (
     NONE_RESERVED,
     IdMap,
@@ -15,6 +15,7 @@ __all__ = [
     "IdMap",
     "Reserved",
     "append_map",
+    "encode_vocabulary",
     "id_map",
     "parse_reserved",
     "read_vocabulary",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tf1_embed.rows import Rows
+from tf1_embed.rows import Rows, ids_of
 
 if TYPE_CHECKING:
     from typing import Sequence
@@ -33,6 +33,11 @@ class Reserved(NamedTuple):
     first: int
     last: int
 
+
+Counts = collections.namedtuple("Counts", ["kept", "moved", "dropped", "new"])
+Counts.__doc__ = """How many rows are old ones, how many of these have other ids, and the rest."""
+
+_IDS_AT_A_TIME = 1 << 20
 
 NONE_RESERVED = Reserved(first=0, last=0)
 
@@ -75,6 +80,21 @@ class IdMap:
         in_order = order is None or np.array_equal(order, np.arange(num_old_rows))
         self._order = None if in_order else order
         self.appends = in_order and self._kept_rows.runs() == [[0, num_old_rows]]
+
+    def counts(self) -> Counts:
+        """Returns how many rows there are of each kind, `Counts`.
+
+        Example:
+          >>> IdMap(Rows.range(1, 3, size=5), num_old_rows=4).counts()
+          Counts(kept=3, moved=2, dropped=1, new=2)
+        """
+        moved = 0
+        if not self.appends:
+            for index in self._kept_rows.chunks(_IDS_AT_A_TIME):
+                ids = ids_of(index)
+                moved += int(np.count_nonzero(self.old_ids(ids) != ids))
+        kept = self._kept_rows.count
+        return Counts(kept, moved, self.num_old_rows - kept, self.new_rows.count)
 
     def old_ids(self, ids: ArrayLike) -> np.ndarray:
         """Returns the old id of each row of the grown table, -1 of one that is new.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import codecs
 import functools
 import reprlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from typing import Iterator
+    from typing import IO, Callable, Iterator
 
     from tf1_embed.types import PathLike
 
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 MAX_TOKEN_BYTES = 1 << 20
 
 
-def read_lines(path: PathLike, max_bytes: int = MAX_TOKEN_BYTES) -> Iterator[tuple[int, bytes]]:
+def read_lines(
+    path: PathLike,
+    max_bytes: int = MAX_TOKEN_BYTES,
+    open_file: Callable[[PathLike], IO[bytes]] | None = None,
+) -> Iterator[tuple[int, bytes]]:
     r"""Yields the lines of a file as TensorFlow's lookup tables see them.
 
     A line ends in LF or CRLF, and in nothing else that Unicode takes for a line's end; after the
@@ -25,6 +29,7 @@ def read_lines(path: PathLike, max_bytes: int = MAX_TOKEN_BYTES) -> Iterator[tup
     Args:
       path: PathLikeing.
       max_bytes: int, the length of the longest line that is allowed.
+      open_file: function that opens a path for bytes; default: `open`.
 
     Yields:
       (number, line): int, from 1; bytes, without the line end.
@@ -32,7 +37,7 @@ def read_lines(path: PathLike, max_bytes: int = MAX_TOKEN_BYTES) -> Iterator[tup
     Raises:
       ValueError: if a line is longer, or the file starts with a byte order mark.
     """
-    with open(path, "rb") as file:
+    with open(path, "rb") if open_file is None else open_file(path) as file:
         read_line = functools.partial(file.readline, max_bytes + len(b"\r\n"))
         for number, line in enumerate(iter(read_line, b""), 1):
             line = line.rstrip(b"\n")
@@ -51,6 +56,16 @@ def read_lines(path: PathLike, max_bytes: int = MAX_TOKEN_BYTES) -> Iterator[tup
             yield number, line
 
 
+class Remedies(NamedTuple):
+    """What to do about a token that is not of the encoding, and about one that is there twice."""
+
+    encoding: str
+    duplicate: str
+
+
+REMEDIES = Remedies("Save the file as UTF-8", "Every token must differ")
+
+
 class Tokens:
     r"""The tokens of one file, gathered in their order and checked one by one.
 
@@ -63,10 +78,26 @@ class Tokens:
       ValueError: words.txt, line 2: token 'café' is that of line 1 again. Every token must differ
     """
 
-    def __init__(self, path: PathLike, unit: str) -> None:
-        """Takes what errors name: the file, and what its tokens are counted in ("line", "row")."""
+    def __init__(
+        self,
+        path: PathLike,
+        unit: str,
+        encoding: str = "utf-8",
+        errors: str = "strict",
+        remedies: Remedies = REMEDIES,
+    ) -> None:
+        """Takes what errors name, and how bytes become text.
+
+        Args:
+          path: string, the file.
+          unit: string, what its tokens are counted in ("line", "row").
+          encoding: string, that of the tokens.
+          errors: string, what becomes of other bytes, as for `bytes.decode`.
+          remedies: `Remedies`.
+        """
         self._path = path
         self._unit = unit
+        self._encoding, self._errors, self._remedies = encoding, errors, remedies
         self._number_of: dict[str, int] = {}
 
     def add(self, token: bytes, number: int) -> str:
@@ -75,15 +106,8 @@ class Tokens:
         Raises:
           ValueError: if it is empty, too long, not UTF-8, or a token of an earlier number.
         """
-        try:
-            text = token.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise self._error(
-                number,
-                f"expected a token in UTF-8, got {reprlib.repr(token)}, whose byte {error.start} "
-                f"is none. Save the file as UTF-8",
-            ) from None
-        if not 1 <= len(token) <= MAX_TOKEN_BYTES:
+        text = self.decode(token, number)
+        if not text or len(token) > MAX_TOKEN_BYTES:
             raise self._error(
                 number,
                 f"expected a token of 1 to {MAX_TOKEN_BYTES} bytes, got one of {len(token)}",
@@ -92,10 +116,22 @@ class Tokens:
         if first != number:
             raise self._error(
                 number,
-                f"token {reprlib.repr(text)} is that of {self._unit} {first} again. Every token "
-                f"must differ",
+                f"token {reprlib.repr(text)} is that of {self._unit} {first} again. "
+                f"{self._remedies.duplicate}",
             )
         return text
+
+    def decode(self, token: bytes, number: int) -> str:
+        """Returns a token, bytes, as a string; raises a ValueError if it is not of the encoding."""
+        try:
+            return token.decode(self._encoding, self._errors)
+        except UnicodeDecodeError as error:
+            name = "UTF-8" if self._encoding == "utf-8" else self._encoding
+            raise self._error(
+                number,
+                f"expected a token in {name}, got {reprlib.repr(token)}, whose byte {error.start} "
+                f"is none. {self._remedies.encoding}",
+            ) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._number_of)

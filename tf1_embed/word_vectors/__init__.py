@@ -8,7 +8,8 @@
 | `npy`          | NumPy's .npy, nothing pickled    | no     |
 """
 
+from tf1_embed.word_vectors.chunks import HowTokens
 from tf1_embed.word_vectors.reader import FORMATS, open_word_vectors
 from tf1_embed.word_vectors.writer import write_word_vectors
 
-__all__ = ["FORMATS", "open_word_vectors", "write_word_vectors"]
+__all__ = ["FORMATS", "HowTokens", "open_word_vectors", "write_word_vectors"]

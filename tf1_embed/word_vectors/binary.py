@@ -9,9 +9,10 @@ Some programs write no LF after the floats.
 
 import numpy as np
 
-from tf1_embed.vocabulary.tokens import MAX_TOKEN_BYTES, Tokens
-from tf1_embed.word_vectors.chunks import in_chunks
+from tf1_embed.vocabulary.tokens import MAX_TOKEN_BYTES
+from tf1_embed.word_vectors.chunks import AS_USUAL, in_chunks
 from tf1_embed.word_vectors.header import parse_header
+from tf1_embed.word_vectors.source import open_source
 
 _FLOAT = np.dtype("<f4")
 # Two numbers, and room for the spaces that some fill it up with.
@@ -25,18 +26,22 @@ class BinaryVectors:
       num_rows: int.
       dim: int.
       dtype: `np.dtype`, float32.
+      num_left_out: int, the number of rows whose tokens the file has again.
     """
 
     dtype = np.dtype(np.float32)
 
-    def __init__(self, path, chunk_bytes):
-        """Reads the header."""
-        self._path = path
+    def __init__(self, path, chunk_bytes, how=AS_USUAL):
+        """Reads the header, and the tokens if some of them do not count."""
+        self._path, self._how = path, how
         self._chunk_bytes = chunk_bytes
-        with open(path, "rb") as file:
+        with open_source(path) as file:
             line = file.readline(_MAX_HEADER_BYTES)
         # A letter, a space and the floats.
-        self.num_rows, self.dim = parse_header(path, line.rstrip(b"\n"), lambda dim: 2 + 4 * dim)
+        self._num_stored, self.dim = parse_header(path, line.rstrip(b"\n"), lambda dim: 2 + 4 * dim)
+        self._left_out = how.left_out(path, "row", self._stored_rows())
+        self.num_left_out = len(self._left_out)
+        self.num_rows = self._num_stored - self.num_left_out
 
     def chunks(self):
         """Yields (tokens, vectors): a list of m strings, a float32 array of shape [m, dim].
@@ -47,22 +52,29 @@ class BinaryVectors:
         return in_chunks(self._rows(), self.num_rows, self.dim, self._chunk_bytes)
 
     def _rows(self):
-        tokens = Tokens(self._path, "row")
-        with open(self._path, "rb") as file:
+        tokens = self._how.tokens(self._path, "row")
+        for row, token, floats in self._stored_rows():
+            if row not in self._left_out:
+                yield tokens.add(token, row), np.frombuffer(floats, _FLOAT)
+
+    def _stored_rows(self):
+        """Yields (row, token, floats): int from 0, bytes, bytes."""
+        with open_source(self._path) as file:
             file.readline(_MAX_HEADER_BYTES)
-            for row in range(self.num_rows):
-                token = tokens.add(self._read_token(file, row), row)
+            for row in range(self._num_stored):
+                token = self._read_token(file, row)
                 floats = file.read(self.dim * _FLOAT.itemsize)
                 if len(floats) < self.dim * _FLOAT.itemsize:
                     raise ValueError(
                         f"{self._path}, row {row}: expected {self.dim} floats, got {len(floats)} "
                         f"bytes; the header is wrong, or the file truncated"
                     )
-                yield token, np.frombuffer(floats, _FLOAT)
+                yield row, token, floats
             if file.read(2) not in (b"", b"\n"):
                 raise ValueError(
-                    f"{self._path}: expected {self.num_rows} rows of dim {self.dim}, got more; the "
-                    f"header is wrong"
+                    f"{self._path}: expected {self._num_stored} rows of dim {self.dim}, got more; "
+                    f"the header is wrong, or a word has a space, which ends it in the format "
+                    f"word2vec-bin"
                 )
 
     def _read_token(self, file, row):
@@ -76,7 +88,8 @@ class BinaryVectors:
         if byte != b" ":
             raise ValueError(
                 f"{self._path}, row {row}: expected a token and a space, got {bytes(token[:60])!r} "
-                f"and no space; the header is wrong, or the file damaged or truncated"
+                f"and no space; the header is wrong, the file damaged or truncated, or a word has "
+                f"a space, which ends it in the format word2vec-bin"
             )
         return bytes(token)
 

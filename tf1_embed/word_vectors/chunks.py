@@ -1,6 +1,61 @@
-"""Gathers the rows of a file into chunks of bounded size."""
+"""The rows of a file: which of them count, and their chunks of bounded size."""
+
+from __future__ import annotations
+
+from typing import Iterable, NamedTuple
 
 import numpy as np
+
+from tf1_embed.vocabulary.tokens import Remedies, Tokens
+
+_REMEDIES = Remedies(
+    "Say which encoding it is with `encoding` (--encoding), or what becomes of such bytes with "
+    "`errors` (--errors replace)",
+    "Every token must differ; or say which row counts with `duplicates` (--duplicates first)",
+)
+DUPLICATES = ("first", "last", "error")
+
+
+class HowTokens(NamedTuple):
+    """How the tokens of a file of vectors are read.
+
+    Attributes:
+      encoding: that of the tokens.
+      errors: what becomes of other bytes, as for `bytes.decode`.
+      duplicates: which row of a token counts, one of `DUPLICATES`.
+    """
+
+    encoding: str = "utf-8"
+    errors: str = "strict"
+    duplicates: str = "error"
+
+    def tokens(self, path: str, unit: str) -> Tokens:
+        """Returns what gathers the tokens of a file."""
+        return Tokens(path, unit, self.encoding, self.errors, _REMEDIES)
+
+    def left_out(self, path: str, unit: str, rows: Iterable[tuple]) -> frozenset[int]:
+        """Returns the numbers of the rows that do not count, from 0.
+
+        Args:
+          path: the file.
+          unit: what its tokens are counted in.
+          rows: (number, token, ...) of each row, an int and bytes.
+        """
+        if self.duplicates == "error":
+            return frozenset()
+        tokens = self.tokens(path, unit)
+        row_of: dict[str, int] = {}
+        left_out: set[int] = set()
+        for row, (number, token, *_) in enumerate(rows):
+            text = tokens.decode(token, number)
+            if text in row_of:
+                left_out.add(row_of[text] if self.duplicates == "last" else row)
+            if text not in row_of or self.duplicates == "last":
+                row_of[text] = row
+        return frozenset(left_out)
+
+
+AS_USUAL = HowTokens()
 
 
 def in_chunks(rows, num_rows, dim, chunk_bytes):

@@ -1,7 +1,8 @@
 """The first line of word2vec's formats: the number of rows and the dim."""
 
-import os
 import re
+
+from tf1_embed.word_vectors.source import size_of
 
 # Beyond any table of embeddings; a text line of so many numbers is still read in one go.
 MAX_DIM = 1 << 17
@@ -29,8 +30,8 @@ def parse_header(path, line, row_bytes):
             f"(1 to {MAX_DIM}); got {line[:60]!r}"
         )
     # The only numbers in such a file that decide how much is allocated.
-    needed, size = len(line) + 1 + num_rows * row_bytes(dim), os.path.getsize(path)
-    if size < needed:
+    needed, size = len(line) + 1 + num_rows * row_bytes(dim), size_of(path)
+    if size is not None and size < needed:
         raise ValueError(
             f"{path}, line 1: expected {num_rows} rows of dim {dim}, which need {needed} bytes or "
             f"more, got a file of {size} bytes; the header is wrong, or the file truncated"

@@ -8,8 +8,11 @@ import numpy as np
 
 from tf1_embed.bfloat16 import name_of
 from tf1_embed.npy import open_npy, read_rows
+from tf1_embed.word_vectors.source import is_compressed
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from tf1_embed.types import PathLike
 
 
@@ -20,14 +23,20 @@ class NpyVectors:
       num_rows: int.
       dim: int.
       dtype: `np.dtype`, float16, float32 or float64.
+      num_left_out: int, 0, since rows without tokens do not repeat each other.
     """
 
     num_rows: int
     dim: int
     dtype: np.dtype
+    num_left_out: int = 0
 
-    def __init__(self, path: PathLike, chunk_bytes: int) -> None:
-        """Reads the header."""
+    def __init__(self, path: PathLike, chunk_bytes: int, how: Any = None) -> None:
+        """Reads the header; `how` is for tokens, of which there are none."""
+        if is_compressed(path):
+            raise ValueError(
+                f"{path}: a .npy file compressed by gzip is not read; unpack it (gunzip)"
+            )
         self._values = open_npy(path)
         shape = self._values.shape
         if self._values.dtype.kind != "f" or len(shape) != 2 or 0 in shape:

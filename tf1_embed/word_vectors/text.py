@@ -4,15 +4,16 @@
     the 0.25 -1 0.5
     of 0.125 0 2e-3
 
-Tokens with spaces are read, since GloVe's own files have some, but not written: other programs end
-a token at its first space.
+Tokens with spaces are read and written, since GloVe's own files have some; other programs end a
+token at its first space. A tab may stand for each space, if the first row has one.
 """
 
 import numpy as np
 
-from tf1_embed.vocabulary.tokens import MAX_TOKEN_BYTES, Tokens, read_lines
-from tf1_embed.word_vectors.chunks import in_chunks
+from tf1_embed.vocabulary.tokens import MAX_TOKEN_BYTES, read_lines
+from tf1_embed.word_vectors.chunks import AS_USUAL, in_chunks
 from tf1_embed.word_vectors.header import MAX_DIM, parse_header
+from tf1_embed.word_vectors.source import open_source
 
 # A double in full has 24 characters, and a space before it.
 _MAX_LINE_BYTES = MAX_TOKEN_BYTES + 25 * MAX_DIM
@@ -27,26 +28,35 @@ class TextVectors:
       num_rows: int.
       dim: int.
       dtype: `np.dtype`, float32.
+      num_left_out: int, the number of rows whose tokens the file has again.
     """
 
     dtype = np.dtype(np.float32)
 
-    def __init__(self, path, chunk_bytes, has_header):
-        """Reads the header, or counts the lines where there is none."""
-        self._path = path
+    def __init__(self, path, chunk_bytes, how=AS_USUAL, has_header=False):
+        """Reads the header, or counts the lines; the tokens as well if some do not count."""
+        self._path, self._how = path, how
         self._chunk_bytes = chunk_bytes
         self._has_header = has_header
-        _, line = next(read_lines(path, _MAX_LINE_BYTES), (1, b""))
+        lines = read_lines(path, _MAX_LINE_BYTES, open_source)
+        _, line = next(lines, (1, b""))
         if has_header:
             # A letter, then `dim` times a space and a digit; the last row needs no line end.
-            self.num_rows, self.dim = parse_header(path, line, lambda dim: 1 + 2 * dim)
-            return
-        self.num_rows, self.dim = _count_lines(path), line.rstrip(b" ").count(b" ")
+            self._num_stored, self.dim = parse_header(path, line, lambda dim: 1 + 2 * dim)
+            _, line = next(lines, (2, b""))
+        lines.close()
+        self._has_tabs = b"\t" in line
+        if not has_header:
+            self._num_stored = _count_lines(path)
+            self.dim = self._with_spaces(line).count(b" ")
         if not 1 <= self.dim <= MAX_DIM:
             raise ValueError(
                 f"{path}, line 1: expected a token and 1 to {MAX_DIM} numbers, each after one "
                 f"space, got {line[:60]!r}"
             )
+        self._left_out = how.left_out(path, "line", self._stored_rows())
+        self.num_left_out = len(self._left_out)
+        self.num_rows = self._num_stored - self.num_left_out
 
     def chunks(self):
         """Yields (tokens, vectors): a list of m strings, a float32 array of shape [m, dim].
@@ -57,31 +67,43 @@ class TextVectors:
         return in_chunks(self._rows(), self.num_rows, self.dim, self._chunk_bytes)
 
     def _rows(self):
-        lines = read_lines(self._path, _MAX_LINE_BYTES)
+        tokens = self._how.tokens(self._path, "line")
+        for row, (number, token, fields) in enumerate(self._stored_rows()):
+            if row not in self._left_out:
+                vector = self._parse(number, fields)
+                yield tokens.add(token, number), vector
+
+    def _stored_rows(self):
+        """Yields (number, token, fields): the line's number, bytes, and a list of bytes."""
+        lines = read_lines(self._path, _MAX_LINE_BYTES, open_source)
         if self._has_header:
             next(lines)
-        tokens = Tokens(self._path, "line")
+        count = 0
         for number, line in lines:
-            if len(tokens) == self.num_rows:
+            if count == self._num_stored:
                 raise ValueError(
-                    f"{self._path}, line {number}: expected {self.num_rows} rows, got more; the "
+                    f"{self._path}, line {number}: expected {self._num_stored} rows, got more; the "
                     f"header is wrong"
                 )
-            token, vector = self._parse(number, line)
-            yield tokens.add(token, number), vector
-        if len(tokens) < self.num_rows:
+            # From the right, for tokens with spaces.
+            token, *fields = self._with_spaces(line).rsplit(b" ", self.dim)
+            yield number, token, fields
+            count += 1
+        if count < self._num_stored:
             raise ValueError(
-                f"{self._path}: expected {self.num_rows} rows, got {len(tokens)}; the header is "
+                f"{self._path}: expected {self._num_stored} rows, got {count}; the header is "
                 f"wrong, or the file truncated"
             )
 
-    def _parse(self, number, line):
-        # From the right, for tokens with spaces; word2vec ends its lines in a space.
-        token, *fields = line.rstrip(b" ").rsplit(b" ", self.dim)
+    def _with_spaces(self, line):
+        # word2vec ends its lines in a space.
+        return (line.replace(b"\t", b" ") if self._has_tabs else line).rstrip(b" ")
+
+    def _parse(self, number, fields):
         try:
             vector = _floats(fields)
             if len(vector) == self.dim:
-                return token, vector
+                return vector
             got = f"{len(vector)} of them"
         except ValueError:
             got = next(repr(field[:60]) for field in fields if not _is_float(field))
@@ -123,7 +145,7 @@ def _is_float(field):
 
 def _count_lines(path):
     count, last = 0, b"\n"
-    with open(path, "rb") as file:
+    with open_source(path) as file:
         while True:
             block = file.read(_COUNT_BYTES)
             if not block:

@@ -2,13 +2,12 @@
 
 import codecs
 import functools
-import re
 import reprlib
 
 import numpy as np
 
 from tf1_embed.bfloat16 import as_numbers
-from tf1_embed.new_file import new_file
+from tf1_embed.new_files import new_file
 from tf1_embed.vocabulary.tokens import Tokens
 from tf1_embed.word_vectors.binary import write_binary
 from tf1_embed.word_vectors.header import MAX_DIM
@@ -41,11 +40,11 @@ def write_word_vectors(path, format, num_rows, dim, chunks, force=False):
 
     Raises:
       FileExistsError: if there is a file at `path`, without `force`.
-      FileNotFoundError: if there is no folder for it.
       TypeError: if the vectors' dtype cannot be written without loss.
       ValueError: if the format is unknown; if the chunks are not `num_rows` rows of `dim` numbers,
         each with its token; if a token is empty, there already, longer than 1 MiB, or not UTF-8; if
-        it has a space or a line break, at which other programs would end it.
+        the format would not give it back: no token has a line break; none of "word2vec-bin", nor
+        the first of "glove", has a space; the first one in text has no tab.
 
     Example:
       >>> import os, tempfile
@@ -64,7 +63,7 @@ def write_word_vectors(path, format, num_rows, dim, chunks, force=False):
             f"`num_rows` must be at least 1 and `dim` 1 to {MAX_DIM}, got {num_rows} and {dim}"
         )
     chunks = _check_shapes(chunks, num_rows, dim)
-    chunks = _check_dtypes(chunks) if format == "npy" else _encode(chunks)
+    chunks = _check_dtypes(chunks) if format == "npy" else _encode(chunks, format)
     with new_file(path, force) as file:
         _WRITERS[format](file, num_rows, dim, chunks)
 
@@ -97,7 +96,7 @@ def _check_dtypes(chunks):
         yield tokens, vectors
 
 
-def _encode(chunks):
+def _encode(chunks, format):
     """Yields the chunks with tokens as bytes and vectors in float32."""
     seen = Tokens("`chunks`", "row")
     for tokens, vectors in chunks:
@@ -112,18 +111,29 @@ def _encode(chunks):
                 f"`chunks` must be float32 or float16, got {vectors.dtype}, which would lose bits; "
                 f"write the format npy, or cast them before"
             )
-        encoded = [_encode_token(token, seen) for token in tokens]
+        encoded = [_encode_token(token, seen, format) for token in tokens]
         yield encoded, vectors.astype(np.float32, copy=False)
 
 
-def _encode_token(token, seen):
+def _encode_token(token, seen, format):
     # surrogatepass makes bytes that are not UTF-8, which Tokens refuses.
     encoded = token.encode("utf-8", "surrogatepass")
-    if re.search(rb"[ \r\n]", encoded) or (not seen and encoded.startswith(codecs.BOM_UTF8)):
-        raise ValueError(
-            f"`chunks`, row {len(seen)}: expected a token without spaces and line breaks, and no "
-            f"byte order mark before the first one; got {reprlib.repr(token)}. Replace them, as "
-            f"word2vec's own phrases do (New_York), or write the format npy"
-        )
-    seen.add(encoded, len(seen))
-    return encoded
+    is_first = not seen
+    # What a reader of the format takes for the token's end, or for something else.
+    if b"\n" in encoded:
+        problem, remedy = "a line break", "write the format npy"
+    elif b" " in encoded and format == "word2vec-bin":
+        problem, remedy = "a space", "write the format word2vec or npy"
+    elif b" " in encoded and format == "glove" and is_first:
+        problem, remedy = "a space in the first token", "write the format word2vec or npy"
+    elif b"\t" in encoded and format != "word2vec-bin" and is_first:
+        problem, remedy = "a tab in the first token", "write the format word2vec-bin or npy"
+    elif is_first and encoded.startswith(codecs.BOM_UTF8):
+        problem, remedy = "a byte order mark before the first token", "leave it out"
+    else:
+        seen.add(encoded, len(seen))
+        return encoded
+    raise ValueError(
+        f"`chunks`, row {len(seen)}: the format {format} cannot keep {problem}, got "
+        f"{reprlib.repr(token)}; {remedy}"
+    )

@@ -75,7 +75,7 @@ def apply_delta(
         which values it has.
 
     Raises:
-      FileNotFoundError: if there is no such checkpoint or delta, or no folder to write to.
+      FileNotFoundError: if there is no such checkpoint or delta.
       FileExistsError: if `out` exists and not `force`, or is an input.
       KeyError: if the base lacks a table, or a slot variable that `slot_values` names.
       ValueError: if a table has other bits, another shape or dtype than a delta was made for; if

@@ -79,7 +79,7 @@ def extract_delta(
       rows are not compared.
 
     Raises:
-      FileNotFoundError: if there is no such checkpoint, or no folder to write to.
+      FileNotFoundError: if there is no such checkpoint.
       FileExistsError: if `out` exists and not `force`, or is an input.
       KeyError: if a name matches nothing, or the grown checkpoint lacks it.
       ValueError: if `also` is not given, and other variables grew or changed, which are named; if
@@ -252,10 +252,10 @@ def _ask(old, new, left_out):
         if asked[name] == "grew"
     ]
     listed = "; ".join(f"{variable_name(name)} {how}" for name, how in sorted(asked.items()))
-    of_grown = f" `also`={grown} (--also NAME[:AXIS]) takes what grew;" if grown else ""
+    of_grown = f" `also` (--also NAME[:AXIS]) takes what grew, {', '.join(grown)};" if grown else ""
     raise ValueError(
         f"a delta has new rows alone, and would leave out other variables of {new.prefix}: "
-        f"{listed}. Say what becomes of them:{of_grown} `also`=[] (--only-tables) leaves them out, "
+        f"{listed}. Say what becomes of them:{of_grown} also=[] (--only-tables) leaves them out, "
         f"so that they are as in the base once it is applied. Else keep the grown checkpoint whole"
     )
 

@@ -12,7 +12,6 @@ from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
 from tf1_embed.fingerprints import digest_of
 from tf1_embed.json_file import Kind, is_digest, is_int
-from tf1_embed.new_file import new_file
 from tf1_embed.rows import Rows
 from tf1_embed.version import __version__
 
@@ -90,7 +89,7 @@ def check_output(out: PathLike, force: bool, sources: Sequence[PathLike]) -> Non
 
 
 def write_delta(delta: Delta, force: bool = False) -> None:
-    """Writes a delta, its JSON first: without the index that comes last it is none.
+    """Writes a delta, whole or not at all.
 
     Args:
       delta: `Delta`.
@@ -98,7 +97,6 @@ def write_delta(delta: Delta, force: bool = False) -> None:
 
     Raises:
       FileExistsError: if there is one and not `force`.
-      FileNotFoundError: if there is no such folder.
     """
     path = delta_path(delta.prefix)
     content = {
@@ -108,14 +106,13 @@ def write_delta(delta: Delta, force: bool = False) -> None:
         "tokens": delta.tokens,
         "versions": {"tf1_embed": __version__},
     }
-    # A delta is nothing that training goes on from. Where the source is in the same folder, the
-    # writer leaves alone what the folder's `checkpoint` file names as the latest.
-    with CheckpointWriter(delta.prefix, force=force, source=path) as writer:
+    # A delta is nothing that training goes on from.
+    with CheckpointWriter(delta.prefix, force=force, is_latest=False) as writer:
         for name, new in delta.tables.items():
             for tensor, values in [(name, new.values), *new.slots.items()]:
                 writer.add(tensor, values.dtype, values.shape, [values])
-        with new_file(path, force=True) as file:
-            file.write(json.dumps(content, indent=1, sort_keys=True).encode("ascii") + b"\n")
+        text = json.dumps(content, indent=1, sort_keys=True)
+        writer.add_file(os.path.abspath(path), text.encode("ascii") + b"\n")
 
 
 def read_delta(prefix: PathLike) -> Delta:

@@ -44,7 +44,7 @@ def revert_delta(
       list of `Written`, what becomes of each tensor.
 
     Raises:
-      FileNotFoundError: if there is no such checkpoint or delta, or no folder to write to.
+      FileNotFoundError: if there is no such checkpoint or delta.
       FileExistsError: if `out` exists and not `force`, or is an input.
       KeyError: if the checkpoint lacks a table.
       ValueError: if a table has another shape or dtype than with the delta's rows, or other bits

@@ -37,39 +37,64 @@ LOCAL = Files(os.path.isfile, _read, os.path.getsize)
 
 
 def find_checkpoint(checkpoint: str | os.PathLike, files: Files = LOCAL) -> str:
-    """Returns the prefix that `checkpoint` names: itself, or the latest one of a folder.
+    """Returns the prefix that `checkpoint` names.
+
+        runs/model.ckpt-7                  itself
+        runs/model.ckpt-7.index            runs/model.ckpt-7, as of any of its files
+        runs                               what the folder's `checkpoint` file names as the latest
+        saved_model                        saved_model/variables/variables, of a SavedModel
 
     Raises:
       FileNotFoundError: if there is none.
-      ValueError: if the path has brackets.
+      ValueError: if the path has brackets, or the checkpoint is of the format V1.
     """
     checkpoint = os.fspath(checkpoint)
     refuse_brackets("checkpoint", checkpoint)
-    if files.exists(f"{checkpoint}.index"):
-        return checkpoint
     latest = latest_checkpoint(checkpoint, files)
-    if latest is None and checkpoint.endswith(".index"):
-        raise FileNotFoundError(
-            f"`checkpoint` must be a prefix: leave `.index` out of {checkpoint!r}"
-        )
-    if latest is None:
-        raise FileNotFoundError(
-            f"`checkpoint` must be a checkpoint prefix (such as runs/model.ckpt-1000) or a folder "
-            f"with a `checkpoint` file; found neither at {checkpoint!r}"
-        )
-    return latest
+    candidates = [
+        checkpoint,
+        latest,
+        re.sub(r"\.(index|meta|data-\d+-of-\d+)\Z", "", checkpoint),
+        os.path.join(checkpoint, "variables", "variables"),
+        os.path.join(checkpoint, "variables"),
+        os.path.join(os.path.dirname(checkpoint), "variables", "variables"),
+    ]
+    if os.path.basename(checkpoint) != "saved_model.pb":
+        del candidates[-1]
+    for each in candidates:
+        if each is not None and files.exists(f"{each}.index"):
+            return each
+    for each in candidates[:2]:
+        if each is not None and files.exists(each) and _is_of_format_v1(each, files):
+            raise ValueError(
+                f"{each} is a checkpoint of the format V1, of before TensorFlow 1.0, which is not "
+                f"read. Convert it with TensorFlow: restore it in the model's own code, and save "
+                f"it with tf.train.Saver(write_version=tf.train.SaverDef.V2)"
+            )
+    raise FileNotFoundError(
+        f"`checkpoint` must be a checkpoint prefix (such as runs/model.ckpt-1000) or a folder "
+        f"with a `checkpoint` file; found neither at {checkpoint!r}"
+        + (f", nor {latest + '.index'!r}, which its file names" if latest is not None else "")
+    )
 
 
 def latest_checkpoint(folder: str, files: Files = LOCAL) -> str | None:
-    """Returns the prefix that a folder's `checkpoint` file names, None if there is no such."""
+    """Returns the prefix that a folder's `checkpoint` file names, None if there is no such file."""
     path = os.path.join(folder, "checkpoint")
     if not files.exists(path):
         return None
     latest, _ = read_state(files.read(path).decode("utf-8", "surrogateescape"))
-    if latest is None:
-        return None
-    latest = os.path.join(folder, latest)
-    return latest if files.exists(f"{latest}.index") else None
+    return None if latest is None else os.path.join(folder, latest)
+
+
+def _is_of_format_v1(path, files):
+    """Tells whether a file is a table of keys and values, as an index is."""
+    return files.size(path) < _MOST_BYTES_LOOKED_AT and files.read(path).endswith(_TABLE)
+
+
+# What ends a table, and how large the file may be that is looked at.
+_TABLE = bytes.fromhex("57fb808b247547db")
+_MOST_BYTES_LOOKED_AT = 1 << 31
 
 
 def refuse_brackets(argument: str, prefix: str) -> None:

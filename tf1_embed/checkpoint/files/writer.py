@@ -3,9 +3,8 @@
 import contextlib
 import errno
 import os
-import re
 import shutil
-import tempfile
+import sys
 
 import numpy as np
 
@@ -15,36 +14,24 @@ from tf1_embed.checkpoint.files.crc32c import Crc32c, mask, unmask
 from tf1_embed.checkpoint.files.dtypes import as_dtype
 from tf1_embed.checkpoint.files.find import refuse_brackets
 from tf1_embed.checkpoint.files.index import Entry, num_values, slice_key, write_index
+from tf1_embed.checkpoint.files.names import DATA, INDEX, files_of
 from tf1_embed.checkpoint.files.state import read_state, write_state
 from tf1_embed.checkpoint.files.write_back import WriteBack
-from tf1_embed.new_file import flush_to_disk
+from tf1_embed.new_files import NewFiles, has_leftovers, identities
 from tf1_embed.rows import CHUNK_BYTES
-
-try:
-    import fcntl
-except ImportError:
-    fcntl = None  # type: ignore[assignment]  # on Windows
 
 # Bytes that the system is given at one time. For more, Linux allocates large pages: memory that a
 # virtual machine's host has taken back when it was free, and gives again at several times the cost.
 _WRITE_BYTES = 1 << 16
 
-# In the temporary folder, where the checkpoint that is replaced waits until the new one is there.
-_REPLACED = "replaced"
-# Likewise, the file whose lock tells that the process is alive. The number of the process would
-# not do: another one may have it by now, or have it in another container.
-_LOCK = "lock"
-
 
 class CheckpointWriter:
     """A context in which tensors are added to a new checkpoint on a local disk.
 
-    Bytes go to a temporary folder beside the checkpoint until the context is left. Then the data
-    file takes its name, after it the index, without which nothing opens the data, and last the
-    folder's `checkpoint` file names the new one as the latest. All are flushed to the disk before.
-    An exception in the context leaves nothing behind; a killed process leaves the temporary folder,
-    which the next run to the same prefix removes. A checkpoint that is replaced is there again
-    after either.
+    Its files appear together when the context is left, see `NewFiles`: the data file takes its
+    name, after it the index, without which nothing opens the data, and last the folder's
+    `checkpoint` file names the new one as the latest. An exception in the context leaves what was
+    there; so does a process that is killed, after the next run to the same prefix.
 
     Attributes:
       progress: function that is given the number of bytes just written.
@@ -59,18 +46,19 @@ class CheckpointWriter:
           reader.check_rest()
     """
 
-    def __init__(self, prefix, force=False, source=None):
+    def __init__(self, prefix, force=False, source=None, beside=(), is_latest=True):
         """Takes the prefix to write.
 
         Args:
-          prefix: string; its folder must exist.
+          prefix: string; its folder is made if it is not there.
           force: bool, whether a checkpoint of that prefix is replaced.
           source: string, the prefix of the checkpoint that is read, which is never replaced, nor
             is the `checkpoint` file of its folder, which says where its training goes on.
+          beside: list of strings, other files that `add_file` will add, wherever they are.
+          is_latest: bool, whether the folder's `checkpoint` file is to name it.
 
         Raises:
-          FileExistsError: if there is a checkpoint of that prefix and not `force`.
-          FileNotFoundError: if the folder does not exist.
+          FileExistsError: if there is a file of that checkpoint and not `force`.
           ValueError: if the path has brackets or names a folder, or is that of `source`.
         """
         text = os.fspath(prefix)
@@ -82,45 +70,54 @@ class CheckpointWriter:
                 f"`out` must be a prefix for the checkpoint's files, such as "
                 f"{os.path.join(text, 'model.ckpt')!r}; got the folder {text!r}"
             )
-        if not os.path.isdir(self._folder):
-            raise FileNotFoundError(f"there is no folder {self._folder!r} to write to")
-        self._data_path = f"{self.prefix}.data-00000-of-00001"
-        self._index_path = f"{self.prefix}.index"
-        self._keeps_state = False
+        self._names_latest = is_latest
         if source is not None:
-            folder, name = os.path.split(source)
-            self._keeps_state = os.path.samefile(folder or ".", self._folder)
+            folder = os.path.dirname(source) or "."
+            if os.path.isdir(self._folder) and os.path.samefile(folder, self._folder):
+                self._names_latest = False
             # Whatever the spelling, and through links of any kind.
-            if _identities(folder or ".", name) & _identities(self._folder, self._name):
+            if set(identities(files_of(source))) & set(identities(files_of(self.prefix))):
                 raise FileExistsError(
                     f"`out` is the checkpoint that is read, {text}; choose another"
                 )
-        if os.path.exists(self._index_path) and not force:
-            raise FileExistsError(
-                f"checkpoint {text} exists; choose another name, or replace it with force=True "
-                f"(--force)"
-            )
+        self._force, self._beside = force, [os.path.abspath(each) for each in beside]
+        # What a killed run left is taken back before it is written, and no reason not to.
+        if not has_leftovers(self.prefix):
+            self._check_absent()
         self.progress = lambda num_bytes: None
-        self._entries, self._beside = {}, []
+        self._entries = {}
+
+    def _check_absent(self):
+        # As `files_of` does not find what is beside it.
+        taken = files_of(self.prefix) + [each for each in self._beside if os.path.lexists(each)]
+        if not taken or self._force:
+            return
+        prefix = os.path.relpath(self.prefix)
+        what = f"checkpoint {prefix} exists"
+        if self.prefix + INDEX not in taken:
+            what = f"{os.path.relpath(taken[0])} exists, and is not of this run"
+        raise FileExistsError(
+            f"{what}; choose another name, or replace it with force=True (--force)"
+        )
 
     def __enter__(self):
-        self._remove_leftovers()
-        self._temporary = tempfile.mkdtemp(
-            prefix=f".{self._name}.", suffix=".tmp", dir=self._folder
-        )
+        self._files = NewFiles(self.prefix, *self._beside, force=self._force).__enter__()
         try:
-            self._lock = open(self._temporary_path(_LOCK), "wb")
-            _lock(self._lock)
-            self._data = open(self._temporary_path("data"), "wb", buffering=0)
+            # Another run may have ended since, or a killed one's checkpoint be back.
+            self._check_absent()
+            self._data = open(self._files.add(self.prefix + DATA), "wb", buffering=0)
             self._write_back = WriteBack(self._data)
         except BaseException:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._files.__exit__(*sys.exc_info())
             raise
         return self
 
     def check_room(self, num_bytes):
         """Raises an OSError if the disk has no room for so many bytes."""
-        free = shutil.disk_usage(self._folder).free
+        folder = self._folder
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        free = shutil.disk_usage(folder).free
         if num_bytes > free:
             raise OSError(
                 errno.ENOSPC,
@@ -205,25 +202,27 @@ class CheckpointWriter:
                 for chunk in chunks:
                     self._write(chunk)
 
-    def add_file(self, suffix, content):
-        """Adds a file beside the checkpoint, whose name is the prefix and a suffix.
+    def add_file(self, path, content):
+        """Adds a file that appears with the checkpoint.
 
         Args:
-          suffix: string, such as ".rows.json".
+          path: string, the prefix and a suffix such as ".rows.json", or one of `beside`.
           content: bytes.
         """
-        self._write_file(self._name + suffix, content)
-        self._beside.append(self._name + suffix)
+        self._write_file(path, content)
 
     def __exit__(self, kind, error, trace):
-        # The last one first, each of them whatever becomes of those before.
-        with contextlib.ExitStack() as steps:
-            steps.callback(self._lock.close)
-            steps.callback(self._remove, self._temporary)
-            steps.callback(self._data.close)
-            steps.callback(self._write_back.close)
-            if kind is None:
-                self._publish()
+        try:
+            try:
+                if kind is None:
+                    self._finish()
+            finally:
+                self._write_back.close()
+                self._data.close()
+        except BaseException:
+            self._files.__exit__(*sys.exc_info())
+            raise
+        self._files.__exit__(kind, error, trace)
 
     def _write(self, array):
         view = memoryview(array)
@@ -232,26 +231,16 @@ class CheckpointWriter:
         self._write_back.add(len(array))
         self.progress(len(array))
 
-    def _publish(self):
+    def _finish(self):
         self._write_back.finish()
         self._data.close()
-        self._write_file("index", write_index(self._entries))
-        if not self._keeps_state:
-            self._write_file("checkpoint", self._state())
-        flush_to_disk(self._temporary_path("data"))
-        try:
-            self._set_aside()
-            self._move_to("data", self._data_path)
-            for name in self._beside:
-                self._move_to(name, os.path.join(self._folder, name))
-            self._move_to("index", self._index_path)
-            flush_to_disk(self._folder)
-            if not self._keeps_state:
-                self._move_to("checkpoint", os.path.join(self._folder, "checkpoint"))
-        except BaseException:
-            if not os.path.exists(self._temporary_path("index")):
-                os.remove(self._index_path)
-            raise
+        for path in files_of(self.prefix):
+            # Such as more data files of the checkpoint that is replaced, and its certificate.
+            if path not in self._files.places and path != self.prefix + INDEX:
+                self._files.remove(path)
+        self._write_file(self.prefix + INDEX, write_index(self._entries))
+        if self._names_latest:
+            self._write_file(os.path.join(self._folder, "checkpoint"), self._state(), stays=True)
 
     def _state(self):
         """Returns what the folder's `checkpoint` file is to say: this checkpoint is the latest."""
@@ -268,43 +257,9 @@ class CheckpointWriter:
         paths = [path for path in paths if path != self._name] + [self._name]
         return write_state(self._name, paths).encode("ascii")
 
-    def _write_file(self, name, content):
-        with open(self._temporary_path(name), "wb") as file:
+    def _write_file(self, path, content, stays=False):
+        with self._files.open(path, stays) as file:
             file.write(content)
-        flush_to_disk(self._temporary_path(name))
-
-    def _move_to(self, name, path):
-        os.replace(self._temporary_path(name), path)
-
-    def _temporary_path(self, name):
-        return os.path.join(self._temporary, name)
-
-    def _set_aside(self):
-        """Moves the checkpoint that is replaced out of the way, its index first."""
-        replaced = self._temporary_path(_REPLACED)
-        os.mkdir(replaced)
-        for file in sorted(_files(self._folder, self._name), reverse=True):
-            os.replace(os.path.join(self._folder, file), os.path.join(replaced, file))
-
-    def _remove_leftovers(self):
-        """Removes the temporary folders of runs to the same prefix that were killed."""
-        pattern = re.compile(rf"\.{re.escape(self._name)}\.[a-z0-9_]+\.tmp")
-        for file in os.listdir(self._folder):
-            folder = os.path.join(self._folder, file)
-            if pattern.fullmatch(file) and _is_left(folder):
-                self._remove(folder)
-
-    def _remove(self, temporary):
-        """Removes a temporary folder; what was to be replaced is back if nothing took its place."""
-        replaced = os.path.join(temporary, _REPLACED)
-        if os.path.exists(replaced) and not os.path.exists(self._index_path):
-            if not os.path.exists(os.path.join(temporary, "data")):
-                # What was there is set aside by then: these are new, and lack their index.
-                for file in _files(self._folder, self._name):
-                    os.remove(os.path.join(self._folder, file))
-            for file in sorted(os.listdir(replaced)):
-                os.replace(os.path.join(replaced, file), os.path.join(self._folder, file))
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _ahead(items, num_bytes):
@@ -342,38 +297,3 @@ def _cut(name, dtype, chunks, sizes):
 
 def _encode(name):
     return name.encode("utf-8", "surrogateescape")
-
-
-def _files(folder, name):
-    """Returns the files of the checkpoint of that name, an unordered list."""
-    pattern = re.compile(re.escape(name) + r"\.(index|data-\d+-of-\d+|rows\.json)")
-    return [file for file in os.listdir(folder) if pattern.fullmatch(file)]
-
-
-def _identities(folder, name):
-    """Returns the device and the number on it of each file of a checkpoint, a set."""
-    paths = [os.path.join(folder, file) for file in _files(folder, name)]
-    states = [os.stat(path) for path in paths if os.path.exists(path)]
-    return {(state.st_dev, state.st_ino) for state in states}
-
-
-def _is_left(temporary):
-    """Tells whether no running process has the lock of a temporary folder."""
-    try:
-        with open(os.path.join(temporary, _LOCK), "wb") as file:
-            return _lock(file)
-    except OSError:
-        # Another run has removed it just now, or it is another user's.
-        return False
-
-
-def _lock(file):
-    """Takes the lock of a file, until it is closed or the process ends; tells whether it could."""
-    if fcntl is None:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        # Another process has it, or the file system knows none; then leftovers stay.
-        return False
-    return True

@@ -1,0 +1,218 @@
+"""`tf1-embed grow`: appends rows to tables, and to all that has a row for each of theirs."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+
+from tf1_embed.commands import options, output
+from tf1_embed.commands.paths import Input
+
+
+def add_to(commands: options.Commands) -> None:
+    """Adds the command and its options."""
+    grow = options.add_command(
+        commands,
+        "grow",
+        _run,
+        "Append rows to tables, their slot variables, biases and projections.",
+        "tf1-embed grow runs/base --table embedding --rows 2 --also bias "
+        "--out runs/grown/model.ckpt",
+        "Append rows to tables, and to all that has a row for each of theirs. The model's original "
+        "code, given the larger number of rows, restores the result.",
+    )
+    options.add_prefix(grow)
+    options.add_tables(grow)
+    how_many = grow.add_mutually_exclusive_group(required=True)
+    how_many.add_argument(
+        "--rows",
+        metavar="[NAME=]K",
+        action="append",
+        help="append so many rows; with NAME= to one of several tables",
+    )
+    how_many.add_argument(
+        "--new-vocab", metavar="FILE", type=Input, help="grow to this vocabulary, one token a line"
+    )
+    grow.add_argument(
+        "--old-vocab",
+        metavar="FILE",
+        type=Input,
+        help="the vocabulary that the table was trained with",
+    )
+    grow.add_argument(
+        "--drop-missing",
+        action="store_true",
+        help="drop rows of tokens that the new vocabulary lacks; else they are an error",
+    )
+    options.add_first_column(grow)
+    options.add_reserved(grow)
+    grow.add_argument(
+        "--also",
+        metavar="NAME[:AXIS]",
+        action="append",
+        default=[],
+        help="a bias, or with :1 a projection [dim, rows], that grows too",
+    )
+    grow.add_argument(
+        "--also-found",
+        action="store_true",
+        help="grow all variables that have as many rows or columns as the tables",
+    )
+    grow.add_argument(
+        "--only-tables", action="store_true", help="grow none of them, and do not ask"
+    )
+    grow.add_argument(
+        "--initializer",
+        metavar="[NAME=]INIT",
+        type=_Initializer,
+        action="append",
+        default=[],
+        help="values of new rows: zeros, glorot_normal (default), mean, mean_and_covariance, "
+        "constant:NUMBER, copy_of:ID, or a .npy file; with NAME= of one variable",
+    )
+    grow.add_argument(
+        "--seed", type=int, default=0, help="of an --initializer that draws values (default: 0)"
+    )
+    options.add_slot_values(grow, "new rows")
+    options.add_clocks(grow)
+    grow.add_argument(
+        "--reset-slots", action="store_true", help="start the slots of old rows anew as well"
+    )
+    options.add_partition_strategy(grow)
+    options.add_output(grow)
+
+
+class _Initializer(Input):
+    """What --initializer says, which may be a file."""
+
+    def files(self) -> list[str]:
+        """Returns the file that is read, if it is one."""
+        path = Input(self.rpartition("=")[2])
+        return path.files() if path.endswith(".npy") else []
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from tf1_embed.checkpoint.grow import grow_checkpoint
+    from tf1_embed.vocabulary import append_map
+
+    by_name = _num_new_rows(arguments)
+    if arguments.table is None and isinstance(by_name, dict):
+        arguments.table = list(by_name)
+    tables = options.tables(arguments, arguments.prefix)
+    reserved = options.reserved(arguments)
+    sizes = options.sizes(arguments.prefix, tables)
+    mapping = None
+    if arguments.new_vocab is not None:
+        mapping = options.vocabulary_map(arguments, options.one_size(sizes))
+    elif arguments.old_vocab is not None:
+        raise ValueError("--old-vocab needs --new-vocab")
+    elif arguments.drop_missing:
+        raise ValueError("--drop-missing needs --old-vocab and --new-vocab")
+    elif reserved != (0, 0):
+        if isinstance(by_name, dict):
+            raise ValueError("with --reserved give one --rows K for all tables")
+        mapping = append_map(options.one_size(sizes), by_name, reserved)
+    written = grow_checkpoint(
+        arguments.prefix,
+        tables,
+        arguments.out,
+        num_new_rows=by_name if mapping is None else None,
+        id_map=mapping,
+        also=_also(arguments),
+        initializer=_initializers(arguments),
+        slot_values=options.slot_values(arguments),
+        clocks=arguments.clocks,
+        reset_slots=arguments.reset_slots,
+        partition_strategy=arguments.partition_strategy,
+        **options.writing(arguments, "Growing"),
+    )
+    return output.print_written(arguments, written, rows=_counts(sizes, by_name, mapping))
+
+
+def _num_new_rows(arguments):
+    """Returns what --rows says: a number, a dict from name to number, or None without it."""
+    by_name = {}
+    for text in arguments.rows or ():
+        name, _, number = text.rpartition("=")
+        if not re.match(r"[0-9]{1,18}\Z", number) or int(number) < 1:
+            raise ValueError(
+                f"--rows must be a number of new rows, 1 or more, or NAME=K; got {text!r}"
+            )
+        if name in by_name:
+            raise ValueError(f"--rows is given twice{' for ' + name if name else ''}")
+        by_name[name] = int(number)
+    if "" in by_name and len(by_name) > 1:
+        raise ValueError("give one --rows K for all tables, or NAME=K for each of them")
+    return by_name.get("", by_name or None)
+
+
+def _counts(sizes, by_name, mapping):
+    """Returns how many rows of each table are kept, moved, dropped and new."""
+    counts = {}
+    for name, size in sizes.items():
+        if mapping is not None:
+            counts[name] = mapping.counts()._asdict()
+        else:
+            new = by_name[name] if isinstance(by_name, dict) else by_name
+            counts[name] = {"kept": size, "moved": 0, "dropped": 0, "new": new}
+    return counts
+
+
+def _also(arguments):
+    """Returns what else grows, a list; or what asks about it, once all else is checked."""
+    if arguments.also or arguments.only_tables:
+        return arguments.also
+    return (lambda found: found) if arguments.also_found else _ask
+
+
+def _ask(found):
+    """Returns which of the variables grow that have as many rows or columns as the tables."""
+    listed = ", ".join(map(output.escaped, found))
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise ValueError(
+            f"these have as many rows or columns as the tables: {listed}. Say whether they grow as "
+            f"well: --also-found (all), --also NAME[:AXIS] (some) or --only-tables (none)"
+        )
+    output.warn(f"These have as many rows or columns as the tables: {listed}.")
+    output.warn("Do they grow as well? [y/N] ", end="")
+    answer = sys.stdin.readline()
+    if not answer:
+        raise ValueError("no answer: the input ended; nothing was written")
+    return found if answer.strip().lower() in ("y", "yes") else []
+
+
+def _initializers(arguments):
+    """Returns the initializer, or a dict of them, that the options mean."""
+    by_name = {}
+    for text in arguments.initializer:
+        name, equals, initializer = text.rpartition("=")
+        by_name[name if equals else None] = _initializer(initializer, arguments.seed)
+    if None in by_name and len(by_name) > 1:
+        raise ValueError("give one --initializer for all, or NAME=INIT for each variable")
+    return by_name.get(None) if None in by_name or not by_name else by_name
+
+
+def _initializer(text, seed):
+    import numpy as np
+
+    from tf1_embed import initializers
+
+    kind, _, argument = text.partition(":")
+    if text.endswith(".npy"):
+        return np.load(text, allow_pickle=False)
+    try:
+        if kind in ("zeros", "mean") and not argument:
+            return getattr(initializers, kind)()
+        if kind in ("glorot_normal", "mean_and_covariance") and not argument:
+            return getattr(initializers, kind)(seed=seed)
+        if kind == "constant":
+            return initializers.constant(float(argument))
+        if kind == "copy_of":
+            return initializers.copy_of(int(argument))
+    except ValueError:
+        pass
+    raise ValueError(
+        f"--initializer must be zeros, glorot_normal, mean, mean_and_covariance, constant:NUMBER, "
+        f"copy_of:ID or a .npy file; got {text!r}"
+    )
