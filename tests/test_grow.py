@@ -694,7 +694,7 @@ REFUSED = {
     "no tables": (ValueError, "`tables` must be a list of names, got none", {"tables": []}),
     "unknown table": (KeyError, "holds no variable 'f'", {"tables": ["f"]}),
     "pattern of nothing": (KeyError, r"holds no variable 'f\*'", {"tables": ["f*"]}),
-    "scalar table": (ValueError, "'step' must be floats with an axis 0", {"tables": ["step"]}),
+    "scalar table": (ValueError, "'step' has no rows, but shape", {"tables": ["step"]}),
     "strings": (ValueError, "'words' must be floats with an axis 0", {"tables": ["words"]}),
     "a string of others": (ValueError, "`also` must be a list of names", {"also": "b"}),
     "unknown other": (KeyError, "holds no variable 'b'", {"also": ["b"]}),
