@@ -81,7 +81,7 @@ def write_vocabulary(path: PathLike, tokens: Sequence[str], force: bool = False)
         file.write(content)
 
 
-def encode_vocabulary(tokens):
+def encode_vocabulary(tokens: Sequence[str]) -> bytes:
     """Returns the bytes of a vocabulary file; raises a ValueError if a token has a line break."""
     for token in tokens:
         if "\n" in token or token.endswith("\r"):
