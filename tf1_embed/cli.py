@@ -119,6 +119,10 @@ class _Parser(argparse.ArgumentParser):
         nearest = difflib.get_close_matches(wrong, known, n=1)
         super().error(message + (f"; did you mean {nearest[0]}?" if nearest else ""))
 
+    def print_help(self, file=None):
+        """Prints the help, to a pipe that nobody reads as well."""
+        output.say(self.format_help(), file, end="")
+
 
 class _Version(argparse.Action):
     """Prints the versions; imports nothing that takes time."""

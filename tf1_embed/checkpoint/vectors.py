@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import os
+from typing import TYPE_CHECKING, NamedTuple
 
 from tf1_embed.bfloat16 import name_of
 from tf1_embed.checkpoint.files.dtypes import as_dtype
@@ -13,8 +14,11 @@ from tf1_embed.checkpoint.files.writer import CheckpointWriter
 from tf1_embed.checkpoint.rewrite import Silence
 from tf1_embed.new_files import check_absent, check_not_read
 from tf1_embed.rows import rows_in_chunk
-from tf1_embed.vocabulary import NONE_RESERVED, encode_vocabulary, read_vocabulary
+from tf1_embed.vocabulary import NONE_RESERVED, Reserved, encode_vocabulary, read_vocabulary
 from tf1_embed.word_vectors import HowTokens, open_word_vectors, write_word_vectors
+
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike, Progress
 
 
 class Imported(NamedTuple):
@@ -30,18 +34,18 @@ class Imported(NamedTuple):
 
 
 def import_vectors(
-    path,
-    table,
-    out,
-    format=None,
-    vocabulary=None,
-    encoding="utf-8",
-    errors="strict",
-    duplicates="error",
-    force=False,
-    dry_run=False,
-    progress=None,
-):
+    path: PathLike,
+    table: str,
+    out: PathLike,
+    format: str | None = None,
+    vocabulary: PathLike | None = None,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    duplicates: str = "error",
+    force: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Imported:
     """Writes a checkpoint that holds a file of word vectors as a table. The file is streamed.
 
     `tf1_embed.get_grown_table(table, checkpoint=out, ...)` grows it, or `grow_checkpoint`.
@@ -72,16 +76,17 @@ def import_vectors(
         `.npy`, which has no tokens.
       OSError: if the disk is full.
     """
+    path, out = os.fspath(path), os.fspath(out)
     vectors = open_word_vectors(path, format, how=HowTokens(encoding, errors, duplicates))
     dtype, shape = as_dtype(vectors.dtype), (vectors.num_rows, vectors.dim)
     num_bytes = vectors.num_rows * vectors.dim * dtype.size
-    beside = [] if vocabulary is None else [vocabulary]
+    beside = [] if vocabulary is None else [os.fspath(vocabulary)]
     check_not_read(new_files_of(out) + files_of(out) + beside, [path])
     writer = CheckpointWriter(out, force=force, beside=beside)
     writer.check_room(num_bytes)
     if dry_run:
         return Imported(shape, vectors.num_left_out)
-    tokens = []
+    tokens: list[str] = []
 
     def rows():
         for chunk_tokens, chunk in vectors.chunks():
@@ -95,24 +100,24 @@ def import_vectors(
         writer.progress = bar.update
         with writer:
             writer.add(table, dtype, shape, rows())
-            if vocabulary is not None:
-                writer.add_file(vocabulary, encode_vocabulary(tokens))
+            for each in beside:
+                writer.add_file(each, encode_vocabulary(tokens))
     return Imported(shape, vectors.num_left_out)
 
 
 def export_vectors(
-    checkpoint,
-    table,
-    path,
-    format,
-    vocabulary=None,
-    first_column=False,
-    reserved=NONE_RESERVED,
-    partition_strategy=None,
-    force=False,
-    dry_run=False,
-    progress=None,
-):
+    checkpoint: PathLike,
+    table: str,
+    path: PathLike,
+    format: str,
+    vocabulary: PathLike | None = None,
+    first_column: bool = False,
+    reserved: Reserved = NONE_RESERVED,
+    partition_strategy: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> tuple[int, int]:
     """Writes a table of a checkpoint to a file of word vectors, row by row in the order of the ids.
 
     Args:
@@ -160,7 +165,8 @@ def export_vectors(
                 )
         elif format != "npy":
             raise ValueError(f"format {format!r} needs the tokens: give `vocabulary` (--vocab)")
-        others = [] if vocabulary is None else [vocabulary]
+        path = os.fspath(path)
+        others = [] if vocabulary is None else [os.fspath(vocabulary)]
         check_not_read([path], files_of(reader.prefix) + others)
         check_absent(path, force)
         if dry_run:

@@ -109,7 +109,8 @@ def print_written(
         kept = f"{counted(count['kept'], 'row')} kept{moved}"
         say(f"{escaped(table)}: {kept}, {count['dropped']} dropped, {count['new']} new")
     if not arguments.dry_run and len(written) > len(changed):
-        say(f"{len(written) - len(changed)} others as they were")
+        num_others = len(written) - len(changed)
+        say("1 other as it was" if num_others == 1 else f"{num_others} others as they were")
     for each in written:
         if each.note is not None:
             say(f"{escaped(each.name)}: {each.note}")

@@ -20,7 +20,7 @@ def read_scalars(
     """Reads scalars from the event files in a folder and the folders in it.
 
     Args:
-      logdir: PathLikeing.
+      logdir: string.
       tags: list of strings, tags or patterns (`*/new_rows/*`).
 
     Returns:

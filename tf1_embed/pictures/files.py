@@ -52,7 +52,7 @@ def save(figure: Figure, path: PathLike, force: bool = False) -> None:
 
     Args:
       figure: `matplotlib.figure.Figure`.
-      path: PathLikeing, a file on a local disk that ends in .png or .svg.
+      path: string, a file on a local disk that ends in .png or .svg.
       force: bool, whether a file at `path` is replaced.
 
     Raises:
@@ -86,7 +86,7 @@ def write_page(
     """Writes pictures as one HTML page that needs no other file, for light and for dark.
 
     Args:
-      path: PathLikeing, on a local disk.
+      path: string, on a local disk.
       figures: dict from title to `matplotlib.figure.Figure`.
       heading: string, what the page is called.
       force: bool, whether a file at `path` is replaced.

@@ -58,7 +58,7 @@ def write_projector(
     left out.
 
     Args:
-      logdir: PathLikeing, a folder on a local disk, which is made if need be.
+      logdir: string, a folder on a local disk, which is made if need be.
       values: array of shape [num_rows, ...], or what has a shape and is sliced by rows as one.
       new_rows: `tf1_embed.Rows` of it.
       names: sequence of strings, or of what str() makes one of; row i has the name at i; default:

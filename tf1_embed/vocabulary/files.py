@@ -10,7 +10,7 @@ from tf1_embed.new_files import new_file
 from tf1_embed.vocabulary.tokens import Tokens, read_lines
 
 if TYPE_CHECKING:
-    from typing import Sequence
+    from typing import Iterable, Sequence
 
     from tf1_embed.types import PathLike
 
@@ -68,7 +68,7 @@ def write_vocabulary(path: PathLike, tokens: Sequence[str], force: bool = False)
     """Writes a vocabulary file, whole or not at all.
 
     Args:
-      path: PathLikeing, on a local disk.
+      path: string, on a local disk.
       tokens: list of strings.
       force: bool, whether a file at `path` is replaced.
 
@@ -81,7 +81,7 @@ def write_vocabulary(path: PathLike, tokens: Sequence[str], force: bool = False)
         file.write(content)
 
 
-def encode_vocabulary(tokens):
+def encode_vocabulary(tokens: Iterable[str]) -> bytes:
     """Returns the bytes of a vocabulary file; raises a ValueError if a token has a line break."""
     for token in tokens:
         if "\n" in token or token.endswith("\r"):

@@ -8,7 +8,7 @@ import reprlib
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from typing import IO, Callable, Iterator
+    from typing import IO, Callable, Generator, Iterator
 
     from tf1_embed.types import PathLike
 
@@ -20,14 +20,14 @@ def read_lines(
     path: PathLike,
     max_bytes: int = MAX_TOKEN_BYTES,
     open_file: Callable[[PathLike], IO[bytes]] | None = None,
-) -> Iterator[tuple[int, bytes]]:
+) -> Generator[tuple[int, bytes], None, None]:
     r"""Yields the lines of a file as TensorFlow's lookup tables see them.
 
     A line ends in LF or CRLF, and in nothing else that Unicode takes for a line's end; after the
     last line it may be missing. All other white space is kept.
 
     Args:
-      path: PathLikeing.
+      path: string.
       max_bytes: int, the length of the longest line that is allowed.
       open_file: function that opens a path for bytes; default: `open`.
 

@@ -7,10 +7,14 @@
 Some programs write no LF after the floats.
 """
 
+from __future__ import annotations
+
+from typing import Any, BinaryIO, Iterable, Iterator
+
 import numpy as np
 
 from tf1_embed.vocabulary.tokens import MAX_TOKEN_BYTES
-from tf1_embed.word_vectors.chunks import AS_USUAL, in_chunks
+from tf1_embed.word_vectors.chunks import AS_USUAL, HowTokens, in_chunks
 from tf1_embed.word_vectors.header import parse_header
 from tf1_embed.word_vectors.source import open_source
 
@@ -29,9 +33,12 @@ class BinaryVectors:
       num_left_out: int, the number of rows whose tokens the file has again.
     """
 
-    dtype = np.dtype(np.float32)
+    num_rows: int
+    dim: int
+    num_left_out: int
+    dtype: np.dtype = np.dtype(np.float32)
 
-    def __init__(self, path, chunk_bytes, how=AS_USUAL):
+    def __init__(self, path: str, chunk_bytes: int, how: HowTokens = AS_USUAL):
         """Reads the header, and the tokens if some of them do not count."""
         self._path, self._how = path, how
         self._chunk_bytes = chunk_bytes
@@ -43,7 +50,7 @@ class BinaryVectors:
         self.num_left_out = len(self._left_out)
         self.num_rows = self._num_stored - self.num_left_out
 
-    def chunks(self):
+    def chunks(self) -> Iterator[tuple[list[str], np.ndarray]]:
         """Yields (tokens, vectors): a list of m strings, a float32 array of shape [m, dim].
 
         Raises:
@@ -94,7 +101,9 @@ class BinaryVectors:
         return bytes(token)
 
 
-def write_binary(file, num_rows, dim, chunks):
+def write_binary(
+    file: BinaryIO, num_rows: int, dim: int, chunks: Iterable[tuple[Any, np.ndarray]]
+) -> None:
     """Writes word vectors; see `write_word_vectors`."""
     file.write(b"%d %d\n" % (num_rows, dim))
     for tokens, vectors in chunks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterable, NamedTuple
+from typing import Iterable, Iterator, NamedTuple
 
 import numpy as np
 
@@ -58,7 +58,9 @@ class HowTokens(NamedTuple):
 AS_USUAL = HowTokens()
 
 
-def in_chunks(rows, num_rows, dim, chunk_bytes):
+def in_chunks(
+    rows: Iterable[tuple[str, np.ndarray]], num_rows: int, dim: int, chunk_bytes: int
+) -> Iterator[tuple[list[str], np.ndarray]]:
     """Yields (tokens, vectors): a list of m strings, a float32 array of shape [m, dim].
 
     Args:
@@ -75,7 +77,7 @@ def in_chunks(rows, num_rows, dim, chunk_bytes):
       ['c'] [[2.0]]
     """
     chunk_rows = max(1, chunk_bytes // (4 * dim))
-    tokens = []
+    tokens: list[str] = []
     for row, (token, vector) in enumerate(rows):
         if not tokens:
             vectors = np.empty([min(chunk_rows, num_rows - row), dim], np.float32)

@@ -1,6 +1,9 @@
 """The first line of word2vec's formats: the number of rows and the dim."""
 
+from __future__ import annotations
+
 import re
+from typing import Callable
 
 from tf1_embed.word_vectors.source import size_of
 
@@ -11,7 +14,7 @@ MAX_DIM = 1 << 17
 HEADER = re.compile(rb"([0-9]{1,18}) ([0-9]{1,18}) *\r?\Z")
 
 
-def parse_header(path, line, row_bytes):
+def parse_header(path: str, line: bytes, row_bytes: Callable[[int], int]) -> tuple[int, int]:
     """Returns (num_rows, dim) of a header, once the file is known to have room for them.
 
     Args:

@@ -1,20 +1,26 @@
 """Opens files of word vectors of any format, and guesses the format where it shows."""
 
+from __future__ import annotations
+
 import codecs
 import functools
 import os
 import re
+from typing import TYPE_CHECKING, Any, Callable
 
 from tf1_embed.npy import MAGIC
 from tf1_embed.rows import CHUNK_BYTES
 from tf1_embed.word_vectors.binary import BinaryVectors
-from tf1_embed.word_vectors.chunks import AS_USUAL, DUPLICATES
+from tf1_embed.word_vectors.chunks import AS_USUAL, DUPLICATES, HowTokens
 from tf1_embed.word_vectors.header import HEADER
 from tf1_embed.word_vectors.npy import NpyVectors
 from tf1_embed.word_vectors.source import open_source
 from tf1_embed.word_vectors.text import TextVectors
 
-_READERS = {
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike
+
+_READERS: dict[str, Callable[..., Any]] = {
     "word2vec": functools.partial(TextVectors, has_header=True),
     "word2vec-bin": BinaryVectors,
     "glove": functools.partial(TextVectors, has_header=False),
@@ -26,7 +32,12 @@ FORMATS = tuple(_READERS)
 _GUESS_BYTES = 1 << 20
 
 
-def open_word_vectors(path, format=None, chunk_bytes=CHUNK_BYTES, how=AS_USUAL):
+def open_word_vectors(
+    path: PathLike,
+    format: str | None = None,
+    chunk_bytes: int = CHUNK_BYTES,
+    how: HowTokens = AS_USUAL,
+) -> TextVectors | BinaryVectors | NpyVectors:
     r"""Opens a file of word vectors, to be read in chunks; reads its header.
 
     A GloVe file has none: its lines are counted, and its first token must be without spaces. Later

@@ -8,10 +8,14 @@ Tokens with spaces are read and written, since GloVe's own files have some; othe
 token at its first space. A tab may stand for each space, if the first row has one.
 """
 
+from __future__ import annotations
+
+from typing import Any, BinaryIO, Iterable, Iterator
+
 import numpy as np
 
 from tf1_embed.vocabulary.tokens import MAX_TOKEN_BYTES, read_lines
-from tf1_embed.word_vectors.chunks import AS_USUAL, in_chunks
+from tf1_embed.word_vectors.chunks import AS_USUAL, HowTokens, in_chunks
 from tf1_embed.word_vectors.header import MAX_DIM, parse_header
 from tf1_embed.word_vectors.source import open_source
 
@@ -31,9 +35,18 @@ class TextVectors:
       num_left_out: int, the number of rows whose tokens the file has again.
     """
 
-    dtype = np.dtype(np.float32)
+    num_rows: int
+    dim: int
+    num_left_out: int
+    dtype: np.dtype = np.dtype(np.float32)
 
-    def __init__(self, path, chunk_bytes, how=AS_USUAL, has_header=False):
+    def __init__(
+        self,
+        path: str,
+        chunk_bytes: int,
+        how: HowTokens = AS_USUAL,
+        has_header: bool = False,
+    ):
         """Reads the header, or counts the lines; the tokens as well if some do not count."""
         self._path, self._how = path, how
         self._chunk_bytes = chunk_bytes
@@ -58,7 +71,7 @@ class TextVectors:
         self.num_left_out = len(self._left_out)
         self.num_rows = self._num_stored - self.num_left_out
 
-    def chunks(self):
+    def chunks(self) -> Iterator[tuple[list[str], np.ndarray]]:
         """Yields (tokens, vectors): a list of m strings, a float32 array of shape [m, dim].
 
         Raises:
@@ -113,7 +126,13 @@ class TextVectors:
         )
 
 
-def write_text(file, num_rows, dim, chunks, has_header):
+def write_text(
+    file: BinaryIO,
+    num_rows: int,
+    dim: int,
+    chunks: Iterable[tuple[Any, np.ndarray]],
+    has_header: bool,
+) -> None:
     """Writes word vectors; see `write_word_vectors`."""
     if has_header:
         file.write(b"%d %d\n" % (num_rows, dim))

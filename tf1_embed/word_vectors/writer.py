@@ -1,8 +1,11 @@
 """Writes files of word vectors of any format, whole or not at all."""
 
+from __future__ import annotations
+
 import codecs
 import functools
 import reprlib
+from typing import TYPE_CHECKING, Any, Callable, Iterable
 
 import numpy as np
 
@@ -14,7 +17,10 @@ from tf1_embed.word_vectors.header import MAX_DIM
 from tf1_embed.word_vectors.npy import write_npy
 from tf1_embed.word_vectors.text import write_text
 
-_WRITERS = {
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike
+
+_WRITERS: dict[str, Callable[..., None]] = {
     "word2vec": functools.partial(write_text, has_header=True),
     "word2vec-bin": write_binary,
     "glove": functools.partial(write_text, has_header=False),
@@ -22,7 +28,14 @@ _WRITERS = {
 }
 
 
-def write_word_vectors(path, format, num_rows, dim, chunks, force=False):
+def write_word_vectors(
+    path: PathLike,
+    format: str,
+    num_rows: int,
+    dim: int,
+    chunks: Iterable[tuple[Any, np.ndarray]],
+    force: bool = False,
+) -> None:
     r"""Writes a file of word vectors, whole or not at all.
 
     In text, numbers have nine significant digits, from which every float32 comes back bit for bit,

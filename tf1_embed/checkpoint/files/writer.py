@@ -1,10 +1,13 @@
 """Writes a checkpoint tensor by tensor in bounded memory, whole or not at all."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import os
 import shutil
 import sys
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -19,6 +22,9 @@ from tf1_embed.checkpoint.files.state import read_state, write_state
 from tf1_embed.checkpoint.files.write_back import WriteBack
 from tf1_embed.new_files import NewFiles, has_leftovers, identities
 from tf1_embed.rows import CHUNK_BYTES
+
+if TYPE_CHECKING:
+    from tf1_embed.checkpoint.files.reader import CheckpointReader
 
 # Bytes that the system is given at one time. For more, Linux allocates large pages: memory that a
 # virtual machine's host has taken back when it was free, and gives again at several times the cost.
@@ -46,7 +52,14 @@ class CheckpointWriter:
           reader.check_rest()
     """
 
-    def __init__(self, prefix, force=False, source=None, beside=(), is_latest=True):
+    def __init__(
+        self,
+        prefix: str | os.PathLike[str],
+        force: bool = False,
+        source: str | os.PathLike[str] | None = None,
+        beside: Iterable[str] = (),
+        is_latest: bool = True,
+    ):
         """Takes the prefix to write.
 
         Args:
@@ -76,7 +89,9 @@ class CheckpointWriter:
             if os.path.isdir(self._folder) and os.path.samefile(folder, self._folder):
                 self._names_latest = False
             # Whatever the spelling, and through links of any kind.
-            if set(identities(files_of(source))) & set(identities(files_of(self.prefix))):
+            if set(identities(files_of(os.fspath(source)))) & set(
+                identities(files_of(self.prefix))
+            ):
                 raise FileExistsError(
                     f"`out` is the checkpoint that is read, {text}; choose another"
                 )
@@ -84,8 +99,8 @@ class CheckpointWriter:
         # What a killed run left is taken back before it is written, and no reason not to.
         if not has_leftovers(self.prefix):
             self._check_absent()
-        self.progress = lambda num_bytes: None
-        self._entries = {}
+        self.progress: Callable[[int], object] = lambda num_bytes: None
+        self._entries: dict[bytes, Entry] = {}
 
     def _check_absent(self):
         # As `files_of` does not find what is beside it.
@@ -100,7 +115,7 @@ class CheckpointWriter:
             f"{what}; choose another name, or replace it with force=True (--force)"
         )
 
-    def __enter__(self):
+    def __enter__(self) -> CheckpointWriter:
         self._files = NewFiles(self.prefix, *self._beside, force=self._force).__enter__()
         try:
             # Another run may have ended since, or a killed one's checkpoint be back.
@@ -112,7 +127,7 @@ class CheckpointWriter:
             raise
         return self
 
-    def check_room(self, num_bytes):
+    def check_room(self, num_bytes: int) -> None:
         """Raises an OSError if the disk has no room for so many bytes."""
         folder = self._folder
         while not os.path.isdir(folder):
@@ -125,7 +140,14 @@ class CheckpointWriter:
                 self._folder,
             )
 
-    def add(self, name, dtype, shape, chunks, slices=None):
+    def add(
+        self,
+        name: str,
+        dtype: Any,
+        shape: Sequence[int],
+        chunks: Iterable[np.ndarray],
+        slices: Sequence[tuple[int, int]] | None = None,
+    ) -> None:
         """Adds a tensor.
 
         Args:
@@ -148,7 +170,10 @@ class CheckpointWriter:
             rest = ((0, None),) * (len(shape) - 1)
             extents = tuple(((start, stop - start),) + rest for start, stop in slices)
             self._entries[key] = Entry(number, shape, 0, 0, 0, 0, extents)
-            parts = {slice_key(key, each): (each[0][1],) + shape[1:] for each in extents}
+            parts = {
+                slice_key(key, each): (stop - start,) + shape[1:]
+                for each, (start, stop) in zip(extents, slices)
+            }
         sizes = [num_values(part) * dtype.size for part in parts.values()]
         offsets = np.cumsum([self._data.tell()] + sizes).tolist()
         sums = [Crc32c() for _ in parts]
@@ -159,7 +184,15 @@ class CheckpointWriter:
         for (key, shape), offset, size, crc in zip(parts.items(), offsets, sizes, sums):
             self._entries[key] = Entry(number, shape, 0, offset, size, mask(crc.value()), ())
 
-    def append(self, name, reader, source, shape, chunks, note=None):
+    def append(
+        self,
+        name: str,
+        reader: CheckpointReader,
+        source: str,
+        shape: Sequence[int],
+        chunks: Iterable[np.ndarray],
+        note: Callable[[np.ndarray], object] | None = None,
+    ) -> None:
         """Adds a tensor that a `CheckpointReader` has whole, with more values after its own.
 
         Its bytes are summed up once, as they are read.
@@ -183,13 +216,13 @@ class CheckpointWriter:
                 if note is not None:
                     note(chunk)
                 self._write(chunk)
-        crc = Crc32c.after(unmask(entry.crc), entry.size)
-        for piece in _sum_up(_cut(name, dtype, chunks, [size - entry.size]), [crc]):
+        whole = Crc32c.after(unmask(entry.crc), entry.size)
+        for piece in _sum_up(_cut(name, dtype, chunks, [size - entry.size]), [whole]):
             self._write(piece)
-        crc = mask(crc.value())
-        self._entries[_encode(name)] = Entry(entry.dtype, shape, 0, offset, size, crc, ())
+        crc = mask(whole.value())
+        self._entries[_encode(name)] = Entry(entry.dtype, tuple(shape), 0, offset, size, crc, ())
 
-    def copy(self, reader, name):
+    def copy(self, reader: CheckpointReader, name: str) -> None:
         """Adds a tensor of a `CheckpointReader` as it is, bit for bit, its slices among it."""
         key = _encode(name)
         whole = reader.entry(name)
@@ -202,7 +235,7 @@ class CheckpointWriter:
                 for chunk in chunks:
                     self._write(chunk)
 
-    def add_file(self, path, content):
+    def add_file(self, path: str, content: bytes) -> None:
         """Adds a file that appears with the checkpoint.
 
         Args:
@@ -211,10 +244,10 @@ class CheckpointWriter:
         """
         self._write_file(path, content)
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, *raised: Any) -> None:
         try:
             try:
-                if kind is None:
+                if raised[0] is None:
                     self._finish()
             finally:
                 self._write_back.close()
@@ -222,7 +255,7 @@ class CheckpointWriter:
         except BaseException:
             self._files.__exit__(*sys.exc_info())
             raise
-        self._files.__exit__(kind, error, trace)
+        self._files.__exit__(*raised)
 
     def _write(self, array):
         view = memoryview(array)
