@@ -50,7 +50,7 @@ def right_without_tensorflow() -> None:
     mapped = id_map(old, [*old, "new"])
     assert_type(mapped, IdMap)
     assert_type(mapped.new_rows, Rows)
-    tf1_embed.grow_checkpoint("old", "new", {"embedding": 2})
+    tf1_embed.grow_checkpoint("old", ["embedding"], "new", num_new_rows={"embedding": 2})
     for comparison in tf1_embed.verify_checkpoint("old", "new", ["embedding"]):
         print(comparison)
 

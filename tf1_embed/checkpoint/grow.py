@@ -1,34 +1,41 @@
 """Appends rows to tables in a checkpoint, and to all that has a row for each of theirs."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
+
 from tf1_embed import initializers
 from tf1_embed.checkpoint.clocks import find_clocks, fresh_clocks
 from tf1_embed.checkpoint.files.find import nearest_first
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
 from tf1_embed.checkpoint.growth import Growth, certificates_of
-from tf1_embed.checkpoint.rewrite import rewrite
+from tf1_embed.checkpoint.rewrite import Written, rewrite
 from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, check_slot_values, initial_value
 from tf1_embed.checkpoint.slots import find_slots, variable_name
 from tf1_embed.checkpoint.vocabulary_axis import also_axes, find_also, table_axes
-from tf1_embed.vocabulary import append_map
+from tf1_embed.vocabulary import IdMap, append_map
+
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike, Progress
 
 
 def grow_checkpoint(
-    checkpoint,
-    tables,
-    out,
-    num_new_rows=None,
-    id_map=None,
-    also=None,
-    initializer=None,
-    slot_values=None,
-    reset_slots=False,
-    clocks=None,
-    partition_strategy=None,
-    force=False,
-    dry_run=False,
-    progress=None,
-):
+    checkpoint: PathLike,
+    tables: Sequence[str],
+    out: PathLike,
+    num_new_rows: int | dict[str, int] | None = None,
+    id_map: IdMap | None = None,
+    also: Sequence[str] | Callable[[list[str]], Sequence[str]] | None = None,
+    initializer: Any = None,
+    slot_values: Mapping[str, float | str] | None = None,
+    reset_slots: bool = False,
+    clocks: str | None = None,
+    partition_strategy: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> list[Written]:
     """Writes a checkpoint in which tables have more rows, their slot variables likewise.
 
     The model's original code, given the larger number of rows, restores it with an unmodified
@@ -113,16 +120,16 @@ def grow_checkpoint(
         )
         # What is wrong with `out` is found here, too.
         CheckpointWriter(out, force=force, source=reader.prefix)
-        is_decided = also is not None and not callable(also)
-        others = also_axes(reader, also) if is_decided else find_also(reader, axes)
-        tables = plan.check(others)[: len(axes)]
-        changes = plan.changes(tables)
-        if others and not is_decided:
+        decided = None if also is None or callable(also) else also
+        others = find_also(reader, axes) if decided is None else also_axes(reader, decided)
+        grown_tables = plan.check(others)[: len(axes)]
+        changes = plan.changes(grown_tables)
+        if others and decided is None:
             others = also_axes(reader, _decide(also, [str(axis) for axis in others]))
-        others = plan.check(others)[len(axes) :]
-        changes.update(plan.changes(others, are_tables=False))
+        grown_others = plan.check(others)[len(axes) :]
+        changes.update(plan.changes(grown_others, are_tables=False))
         changes.update(plan.clocks)
-        certify = certificates_of([*tables, *others])
+        certify = certificates_of([*grown_tables, *grown_others])
         return rewrite(reader, changes, out, force, dry_run, progress, certify)
 
 

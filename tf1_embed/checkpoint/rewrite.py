@@ -158,7 +158,8 @@ def rewrite(
         with writer:
             for each in written:
                 if each.name not in changes:
-                    writer.copy(other if each.name in taken else reader, each.name)
+                    source = reader if other is None or each.name not in taken else other
+                    writer.copy(source, each.name)
                 elif each.new_shape is not None:
                     _write(writer, reader, each.name, changes[each.name])
             reader.check_rest()

@@ -100,7 +100,7 @@ def _by_full_name(variables):
     }
 
 
-def axis_of(variable, own: int | None, axis: int | dict[VariableLike, int]) -> int:
+def axis_of(variable: Any, own: int | None, axis: int | dict[VariableLike, int]) -> int:
     """Returns the axis along which a variable's ids count.
 
     Args:
@@ -143,7 +143,7 @@ def check_axis_keys(axis: int | dict[VariableLike, int], variables: Sequence[Any
             )
 
 
-def is_ref(variable) -> bool:
+def is_ref(variable: Any) -> bool:
     """Tells a ref variable, the default of TF 1, from a resource variable."""
     return not hasattr(variable, "handle")
 
