@@ -58,12 +58,16 @@ def test_names_are_found_when_gradients_are_computed(session, keys, expected, pa
     assert moved(session, tables, optimizer.minimize(loss)) == expected
 
 
-def test_one_optimizer_finds_its_tables_in_every_graph():
-    optimizer = TrainableRowsOptimizer(sgd(), {"model/ent*": [5]})
+@pytest.mark.parametrize("slots", ["rows", "full"])
+@pytest.mark.parametrize("base", [sgd, adam])
+def test_one_optimizer_finds_its_tables_and_has_its_slots_in_every_graph(base, slots):
+    optimizer, names = TrainableRowsOptimizer(base(), {"model/ent*": [5]}, slots), []
     for _ in range(2):
         with tf.Graph().as_default(), tf.Session() as session:
             tables, loss = build()
             assert moved(session, tables, optimizer.minimize(loss)) == [[5], [5], [0, 5]]
+            names.append(sorted(each.op.name for each in tf.global_variables()))
+    assert names[0] == names[1]
 
 
 def test_pattern_finds_tables_that_come_later(session):

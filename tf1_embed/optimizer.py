@@ -148,7 +148,8 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
             self._tables = WrappedTables(optimizer._tables)
             self._others = others or optimizer._others
         self._tables.add(Wrap(dict(trainable_rows), axis, partition_strategy, slots == "full"))
-        self._full_slots = FullSlots(self._base)
+        # One of each graph: canned Estimators use one optimizer in the graphs of all their calls.
+        self._full_slots: dict[tf.Graph, FullSlots] = {}
         # The gradients that compute_gradients has filtered, by identity: with each, what the base
         # optimizer gets if it comes back untouched.
         self._filtered: dict[int, tuple[Gradient, Gradient]] = {}
@@ -260,7 +261,9 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
         with tf.name_scope(name, self._name), base_optimizer.keep_train_ops():
             direct, updates = self._divide(pairs)
             if self._tables.want_full_slots and len(direct) < len(pairs):
-                self._full_slots.make_all(pairs, updates, scope)
+                graph = tf.get_default_graph()
+                full_slots = self._full_slots.setdefault(graph, FullSlots(self._base))
+                full_slots.make_all(pairs, updates, scope)
             with tf.control_dependencies([op for update in updates for op in update.load()]):
                 applied = self._apply(direct + [each.pair for each in updates], global_step, scope)
             for update in updates:

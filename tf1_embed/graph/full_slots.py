@@ -23,7 +23,7 @@ from tf1_embed.raw_ops import create_slots
 
 
 class FullSlots:
-    """Has one optimizer make its slots, and knows which belong together."""
+    """Has one optimizer make its slots in one graph, and knows which belong together."""
 
     def __init__(self, optimizer: Any):
         self._optimizer = optimizer
