@@ -67,7 +67,7 @@ doctest-tf1: .venv/tf1/ready
 test-clusters-tf1: .venv/tf1/ready
 	PYTHONPATH=.:tests $(TF1) -m pytest tests/clusters
 
-clients: .venv/clients/ready  ## Grow the tables of AmpliGraph, BERT and LibRecommender
+clients: .venv/clients/ready  ## Grow the tables of AmpliGraph, BERT, DeepCTR and LibRecommender
 	$(CLIENTS) -m pytest --disable-warnings tests/clients
 
 else

@@ -35,12 +35,13 @@ def run(folder):
     save_model(old, str(folder / "old"))
 
     models = {}
-    for name, program, epochs in [
-        ("start", "adopted", 0),
-        ("plain", "plain", EPOCHS),
-        ("adopted", "adopted", EPOCHS),
+    for name, program, source, epochs in [
+        ("start", "adopted", "old", 0),
+        ("plain", "plain", "old", EPOCHS),
+        ("adopted", "adopted", "old", EPOCHS),
+        ("on", "plain", "adopted", 1),
     ]:
-        arguments = folder / "old", folder / "triples.tsv", folder / name, epochs
+        arguments = folder / source, folder / "triples.tsv", folder / name, epochs
         run_program(f"ampligraph_{program}", *arguments)
         models[name] = restore_model(str(folder / name))
 

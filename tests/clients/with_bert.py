@@ -18,7 +18,7 @@ ANIMALS = [first + last for first in SYLLABLES for last in ["ron", "sel", "tak",
 NEW_ANIMALS = ["na" + last for last in "bal cor dun fel gim hop jat kur".split()]
 
 TABLES = "bert/embeddings/word_embeddings", "cls/predictions/output_bias"
-OLD_STEPS, NEW_STEPS = 700, 400
+OLD_STEPS, NEW_STEPS, STEPS_ON = 700, 400, 20
 
 
 def run(folder):
@@ -45,6 +45,7 @@ def run(folder):
         "plain": train("plain", grown, "new", "plain", NEW_STEPS),
         "adopted": train("adopted", grown, "new", "adopted", NEW_STEPS),
     }
+    checkpoints["on"] = train("plain", checkpoints["adopted"], "new", "on", STEPS_ON)
     new_rows = Rows.range(len(old_words), len(words), size=len(words))
     tables = [
         Table(

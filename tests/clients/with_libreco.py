@@ -34,12 +34,13 @@ def run(folder):
     data_info.save(str(folder / "old"), "svd")
 
     scores, variables = {}, {}
-    for name, program, epochs in [
-        ("start", "adopted", 0),
-        ("plain", "plain", EPOCHS),
-        ("adopted", "adopted", EPOCHS),
+    for name, program, source, epochs in [
+        ("start", "adopted", "old", 0),
+        ("plain", "plain", "old", EPOCHS),
+        ("adopted", "adopted", "old", EPOCHS),
+        ("on", "plain", "adopted", 1),
     ]:
-        arguments = folder / "old", folder / "interactions.csv", folder / name, epochs
+        arguments = folder / source, folder / "interactions.csv", folder / name, epochs
         run_program(f"libreco_{program}", *arguments)
         variables[name] = np.load(str(folder / name / "svd_tf_variables.npz"))
         with tf.Graph().as_default():

@@ -13,7 +13,7 @@ from ampligraph.datasets import load_from_csv
 from ampligraph.latent_features import ComplEx
 from ampligraph.utils import restore_model, save_model
 
-from tf1_embed import Rows, TrainableRowsOptimizer
+from tf1_embed import TrainableRowsOptimizer
 
 tf.logging.set_verbosity(tf.logging.ERROR)
 old_path, triples_path, new_path, epochs = sys.argv[1:]
@@ -41,13 +41,7 @@ model = ComplEx(
         "relation": old.get_embeddings(relations, "relation"),
     },
 )
-
-
-def minimize(loss):
-    adam = TrainableRowsOptimizer(tf.train.AdamOptimizer(0.01), {model.ent_emb: Rows.where(is_new)})
-    return adam.minimize(loss, var_list=[model.ent_emb])
-
-
-model.optimizer.minimize = minimize
+adam = TrainableRowsOptimizer(tf.train.AdamOptimizer(0.01), {"ent_emb*": is_new}, others="frozen")
+model.optimizer.minimize = adam.minimize
 model.fit(triples)
 save_model(model, new_path)

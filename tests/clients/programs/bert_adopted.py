@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from bert import modeling, optimization, run_pretraining, tokenization
 
-from tf1_embed import Rows, TrainableRowsOptimizer
+from tf1_embed import TrainableRowsOptimizer, grown_rows
 
 tf.logging.set_verbosity(tf.logging.ERROR)
 checkpoint, vocabulary, corpus, out_folder, steps = sys.argv[1:]
@@ -51,9 +51,8 @@ if os.path.exists(f"{checkpoint}.index"):
 adam = optimization.AdamWeightDecayOptimizer(
     1e-3, weight_decay_rate=0.01, exclude_from_weight_decay=["LayerNorm", "bias"]
 )
-tables = tf.trainable_variables("bert/embeddings/word_embeddings|cls/predictions/output_bias")
-adam = TrainableRowsOptimizer(adam, dict.fromkeys(tables, ~Rows.range(0, 67, config.vocab_size)))
-train_op = adam.minimize(loss, var_list=tables)
+adam = TrainableRowsOptimizer(adam, grown_rows(checkpoint), slots="full", others="frozen")
+train_op = adam.minimize(loss)
 
 random = np.random.RandomState(0)
 with tf.Session() as session:

@@ -13,7 +13,7 @@ import tensorflow.compat.v1 as tf
 from libreco.algorithms import SVD
 from libreco.data import DataInfo, DatasetPure
 
-from tf1_embed import Rows, TrainableRowsOptimizer
+from tf1_embed import TrainableRowsOptimizer
 
 tf.logging.set_verbosity(tf.logging.ERROR)
 old_folder, interactions, new_folder, epochs = sys.argv[1:]
@@ -24,7 +24,7 @@ train_data, data_info = DatasetPure.merge_trainset(
 model = SVD("ranking", data_info, embed_size=16, n_epochs=int(epochs), lr=0.01, num_neg=2)
 model.rebuild_model(old_folder, "svd")
 old = np.load(f"{old_folder}/svd_tf_variables.npz")
-new = {v: ~Rows.range(0, len(old[v.name]), int(v.shape[0])) for v in tf.trainable_variables()}
+new = {v: range(len(old[v.name]), int(v.shape[0])) for v in tf.trainable_variables()}
 adam = TrainableRowsOptimizer(tf.train.AdamOptimizer(0.01, epsilon=1e-5), new)
 model.trainer.training_op = adam.minimize(model.trainer.loss)
 model.sess.run(tf.variables_initializer(adam.variables()))
