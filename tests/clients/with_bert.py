@@ -18,7 +18,7 @@ ANIMALS = [first + last for first in SYLLABLES for last in ["ron", "sel", "tak",
 NEW_ANIMALS = ["na" + last for last in "bal cor dun fel gim hop jat kur".split()]
 
 TABLES = "bert/embeddings/word_embeddings", "cls/predictions/output_bias"
-OLD_STEPS, NEW_STEPS, STEPS_ON = 700, 400, 20
+OLD_STEPS, NEW_STEPS, STEPS_ON = 700, 400, 60
 
 
 def run(folder):
