@@ -54,10 +54,12 @@ from tf1_embed.version import __version__
 
 _MODULE_OF_NAME = {
     "CheckpointDamaged": "tf1_embed.checkpoint.files.find",
+    "Background": "tf1_embed.solving.background",
     "FrozenRowsChanged": "tf1_embed.proof.frozen_bits",
     "FrozenRowsChecker": "tf1_embed.proof.checker",
     "FrozenRowsHook": "tf1_embed.proof.checker",
     "GrownTable": "tf1_embed.table",
+    "RowSolver": "tf1_embed.solving.solve",
     "RowSplitTable": "tf1_embed.table",
     "Rows": "tf1_embed.rows",
     "TrainableRowsOptimizer": "tf1_embed.optimizer",
@@ -86,6 +88,7 @@ _MODULE_OF_NAME = {
     "read_delta": "tf1_embed.checkpoint.delta",
     "revert_delta": "tf1_embed.checkpoint.delta",
     "safe_embedding_lookup_sparse": "tf1_embed.sparse_lookup",
+    "solve_rows": "tf1_embed.solving.solve",
     "split_checkpoint": "tf1_embed.checkpoint.split",
     "summaries": "tf1_embed.proof.summaries",
     "verify_checkpoint": "tf1_embed.checkpoint.verify",
