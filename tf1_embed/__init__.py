@@ -87,6 +87,7 @@ _MODULE_OF_NAME = {
     "read_certificates": "tf1_embed.certificates",
     "read_delta": "tf1_embed.checkpoint.delta",
     "revert_delta": "tf1_embed.checkpoint.delta",
+    "row_queries": "tf1_embed.solving.queries",
     "safe_embedding_lookup_sparse": "tf1_embed.sparse_lookup",
     "solve_rows": "tf1_embed.solving.solve",
     "split_checkpoint": "tf1_embed.checkpoint.split",
