@@ -81,6 +81,7 @@ _MODULE_OF_NAME = {
     "grown_rows": "tf1_embed.certificates",
     "import_vectors": "tf1_embed.checkpoint.vectors",
     "inspect_checkpoint": "tf1_embed.checkpoint.inspect",
+    "interference": "tf1_embed.solving.interference",
     "matmul": "tf1_embed.lookup",
     "merge_checkpoint": "tf1_embed.checkpoint.merge",
     "project_rows": "tf1_embed.graph.row_ops",

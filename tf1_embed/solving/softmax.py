@@ -20,12 +20,16 @@ from tf1_embed.solving.background import CHUNK_SCORES
 # mean: float64 [dim]. precision: float64 [dim, dim], the inverse of the covariance.
 Prior = namedtuple("Prior", "mean precision")
 
+# queries: floats [num_queries, dim]. partitions: floats [num_queries], the logarithms of theirs.
+# chosen: ints, those that are looked at, each for as many as are not. weight: that of all of them.
+OldQueries = namedtuple("OldQueries", "queries partitions chosen weight")
+
 _MAX_STEPS = 20
 _TOLERANCE = 1e-3
 _MEMORY = 5
 
 
-def refine(rows, facts, old_queries, old_partitions, chosen, prior, whitening):
+def refine(rows, facts, old, prior, whitening):
     """Minimises the loss and ½ (row - mean)ᵀ precision (row - mean) of each row, from `rows` on.
 
     By L-BFGS (Liu and Nocedal, 1989) in the coordinates of the whitening, in which what is known
@@ -34,16 +38,14 @@ def refine(rows, facts, old_queries, old_partitions, chosen, prior, whitening):
     Args:
       rows: float64 `[num_new_rows, dim]`.
       facts: `Facts`, whose offsets are the negative logarithms of the partitions over old rows.
-      old_queries: floats `[num_queries, dim]`.
-      old_partitions: floats `[num_queries]`, the logarithms of theirs.
-      chosen: ints, the old queries that are looked at, each for as many as were not.
+      old: `OldQueries`.
       prior: `Prior`.
       whitening: a `Whitening`.
 
     Returns:
       float64 `[num_new_rows, dim]`.
     """
-    weight = len(old_partitions) / max(1, len(chosen))
+    weight = old.weight * len(old.partitions) / max(1, len(old.chosen))
     step = max(1, CHUNK_SCORES // max(1, len(rows)))
 
     def value_and_slope(z):
@@ -58,9 +60,9 @@ def refine(rows, facts, old_queries, old_partitions, chosen, prior, whitening):
                 narrow, facts.queries[part], -facts.offsets[part], facts.owners[part]
             )
             value, slope = value + more, slope + by_rows
-        for start in range(0, len(chosen), step):
-            part = chosen[start : start + step]
-            more, by_rows = _softmax(narrow, old_queries[part], old_partitions[part])
+        for start in range(0, len(old.chosen), step):
+            part = old.chosen[start : start + step]
+            more, by_rows = _softmax(narrow, old.queries[part], old.partitions[part])
             value, slope = value + weight * more, slope + weight * by_rows
         return value, whitening.queries(slope)
 

@@ -7,7 +7,8 @@ from typing import Any, Callable
 import numpy as np
 
 from tf1_embed.solving.background import Background, check_facts, log_partitions
-from tf1_embed.solving.softmax import Prior, refine
+from tf1_embed.solving.interference import Interference, interference
+from tf1_embed.solving.softmax import OldQueries, Prior, refine
 from tf1_embed.solving.whitened import Facts, Logistic, Squared, Whitening, solve
 
 LOSSES = ("squared", "logistic", "softmax")
@@ -15,6 +16,9 @@ PRIORS = ("zero", "old")
 
 # How often facts between two new rows are looked at again, once the rows that they name are known.
 _SWEEPS = 3
+
+# The powers of two among which a budget chooses.
+_WEIGHTS = (-4, 8)
 
 
 def solve_rows(
@@ -30,6 +34,7 @@ def solve_rows(
     old_queries: Any = None,
     share: float = 1.0,
     seed: int = 0,
+    old_weight: float = 1.0,
 ) -> np.ndarray:
     """Solves new rows from their facts, the model and its old rows as they are.
 
@@ -64,6 +69,8 @@ def solve_rows(
         together, and every old query with its own partition.
       share: the share of the old queries that is looked at, each with the weight 1 / share.
       seed: int, chooses these.
+      old_weight: how much old queries count against the facts; `RowSolver.within` chooses it from
+        what old answers may lose.
 
     Returns:
       floats `[num_new_rows, dim]` of the old rows' dtype, to be given as `initializer=` or to be
@@ -81,7 +88,7 @@ def solve_rows(
       >>> solve_rows(queries, [50] * 400, queries @ [1, 2, 3], background, "squared").round(1)
       array([[1. , 1.9, 2.9]])
     """
-    solver = RowSolver(background, loss, prior)
+    solver = RowSolver(background, loss, prior, old_weight)
     return solver.solve(
         queries, ids, targets, offsets, num_new_rows, between, old_queries, share, seed
     )
@@ -101,12 +108,21 @@ class RowSolver:
       has targets: what nobody rated says nothing there.
     """
 
-    def __init__(self, background: Background, loss: str = "softmax", prior: str = "zero") -> None:
-        """Takes a `Background`, a loss and a prior as `solve_rows` does, and raises as it does."""
+    def __init__(
+        self,
+        background: Background,
+        loss: str = "softmax",
+        prior: str = "zero",
+        old_weight: float = 1.0,
+    ) -> None:
+        """Takes a `Background` and strengths as `solve_rows` does, and raises as it does."""
         for name, value, known in (("loss", loss, LOSSES), ("prior", prior, PRIORS)):
             if value not in known:
                 raise ValueError(f"`{name}` must be one of {', '.join(known)}; got {value!r}")
+        if not 0 <= old_weight < np.inf:
+            raise ValueError(f"`old_weight` must be 0 or more, got {old_weight}")
         self.background, self.loss = background, loss
+        self.prior, self.old_weight = prior, old_weight
         dim = background.dim
         if prior == "zero":
             if not background.mean_square_norm:
@@ -118,7 +134,7 @@ class RowSolver:
                 raise ValueError("all old rows are the same: they have no covariance")
             mean, precision = background.mean, np.linalg.inv(covariance)
         self._prior = Prior(mean, precision)
-        weight = 0.0 if background.has_targets else 1.0 / background.num_old_rows
+        weight = 0.0 if background.has_targets else old_weight / background.num_old_rows
         joined = precision + weight * background.gram
         pull = background.random_mean * background.query_sum - background.query_offset_sum
         mode = np.linalg.solve(joined, precision @ mean + weight * pull)
@@ -162,9 +178,56 @@ class RowSolver:
             chosen = np.sort(order[: int(np.ceil(share * len(order)))])
             for _ in range(2 if between else 1):
                 every = self._with_between(facts, between, rows) if between else facts
-                old = old_queries, partitions, chosen
-                rows = refine(rows, every, *old, self._prior, self._whitening)
+                old = OldQueries(old_queries, partitions, chosen, self.old_weight)
+                rows = refine(rows, every, old, self._prior, self._whitening)
         return rows.astype(self.background.old_rows.dtype)
+
+    def within(
+        self, budget: float, held_out: Any, held_out_ids: Any, queries: Any, ids: Any, **facts: Any
+    ) -> tuple[np.ndarray, float, Interference]:
+        """Solves new rows such that old answers lose no more than a budget.
+
+        The weight of the old queries is chosen on held-out ones: the smallest power of two that
+        keeps the budget, found by bisection in five solutions.
+
+        Args:
+          budget: the share of the old queries' mean reciprocal rank that may be lost, such as 0.01.
+          held_out: floats `[n, dim]`, old queries on which the model was not trained.
+          held_out_ids: ints `[n]`, the old rows that are their right answers.
+          queries: as for `solve`.
+          ids: as for `solve`.
+          **facts: the other arguments of `solve`.
+
+        Returns:
+          `(rows, old_weight, interference)`: floats `[num_new_rows, dim]`, the weight that was
+          chosen, and the `Interference` of the held-out queries.
+
+        Raises:
+          ValueError: as `solve`, and if even the largest weight loses more.
+        """
+
+        def attempt(weight):
+            solver = RowSolver(self.background, self.loss, self.prior, weight)
+            rows = solver.solve(queries, ids, **facts)
+            old_rows = self.background.old_rows
+            return rows, weight, interference(held_out, held_out_ids, old_rows, rows)
+
+        low, high = _WEIGHTS
+        best = attempt(2.0**high)
+        if best[2].lost > budget:
+            raise ValueError(
+                f"old answers lose {best[2].lost:.2%} of their mean reciprocal rank even with "
+                f"`old_weight` {2**high}, more than the `budget` of {budget:.2%}: allow more, or "
+                f"grow by fewer rows"
+            )
+        while low < high:
+            middle = (low + high) // 2
+            found = attempt(2.0**middle)
+            if found[2].lost <= budget:
+                best, high = found, middle
+            else:
+                low = middle + 1
+        return best
 
     def _with_between(self, facts, between, rows):
         """Returns the facts, and those between new rows as these are now."""
