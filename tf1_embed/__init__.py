@@ -12,6 +12,12 @@
     safe_embedding_lookup_sparse  the same, with a vector for no ids
     matmul                        logits over all rows
 
+    solve_rows                    new rows of a frozen model, solved rather than trained
+    RowSolver                     the same, prepared once for facts that come in time after time
+    Background                    what old rows and old queries say of new rows
+    row_queries                   what a model asks of a row, read off its graph
+    interference                  what right old answers lose to new rows
+
     TrainableRowsOptimizer        any optimizer on chosen rows of ordinary variables
     grown_rows                    the rows that a growth appended, to hand to it
     freeze_rows                   gradients without those of frozen rows
@@ -53,8 +59,8 @@ from typing import TYPE_CHECKING
 from tf1_embed.version import __version__
 
 _MODULE_OF_NAME = {
-    "CheckpointDamaged": "tf1_embed.checkpoint.files.find",
     "Background": "tf1_embed.solving.background",
+    "CheckpointDamaged": "tf1_embed.checkpoint.files.find",
     "FrozenRowsChanged": "tf1_embed.proof.frozen_bits",
     "FrozenRowsChecker": "tf1_embed.proof.checker",
     "FrozenRowsHook": "tf1_embed.proof.checker",
@@ -135,6 +141,11 @@ if TYPE_CHECKING:
     from tf1_embed.proof.frozen_bits import FrozenRowsChanged as FrozenRowsChanged
     from tf1_embed.proof.summaries import summaries as summaries
     from tf1_embed.rows import Rows as Rows
+    from tf1_embed.solving.background import Background as Background
+    from tf1_embed.solving.interference import interference as interference
+    from tf1_embed.solving.queries import row_queries as row_queries
+    from tf1_embed.solving.solve import RowSolver as RowSolver
+    from tf1_embed.solving.solve import solve_rows as solve_rows
     from tf1_embed.sparse_lookup import embedding_lookup_sparse as embedding_lookup_sparse
     from tf1_embed.sparse_lookup import safe_embedding_lookup_sparse as safe_embedding_lookup_sparse
     from tf1_embed.table import GrownTable as GrownTable

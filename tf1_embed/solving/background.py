@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Iterator
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from tf1_embed.certificates import (
     encode_certificates,
     read_certificates,
 )
+from tf1_embed.checkpoint.files.reader import CheckpointReader
+from tf1_embed.checkpoint.files.writer import CheckpointWriter
 from tf1_embed.fingerprints import digest_of
 from tf1_embed.rows import Rows
 
@@ -51,6 +53,17 @@ class Background:
       >>> background.right_mean, background.random_mean
       (2.5, 0.0)
     """
+
+    old_rows: Any
+    num_old_rows: int
+    dim: int
+    mean: np.ndarray
+    covariance: np.ndarray
+    mean_square_norm: float
+    mean_norm: float
+    query_sum: np.ndarray
+    query_offset_sum: np.ndarray
+    gram: np.ndarray
 
     def __init__(self, old_rows: Any, partitions: bool = False) -> None:
         """Takes the frozen rows.
@@ -191,11 +204,6 @@ class Background:
           FileExistsError: if there is a checkpoint of that prefix and not `force`.
           FileNotFoundError: if the folder does not exist.
         """
-        # What is solved in memory needs no TensorFlow.
-        import tensorflow.compat.v1 as tf
-
-        from tf1_embed.checkpoint.files.writer import CheckpointWriter
-
         tensors = {
             "gram": self.gram,
             "numbers": self._numbers,
@@ -215,7 +223,7 @@ class Background:
         )
         with CheckpointWriter(prefix, force) as writer:
             for name, values in sorted(tensors.items()):
-                writer.add(name, tf.as_dtype(values.dtype), values.shape, iter([values]))
+                writer.add(name, values.dtype, values.shape, iter([values]))
             path = certificate_path(os.path.abspath(os.fspath(prefix)))
             suffix = path[len(os.path.abspath(os.fspath(prefix))) :]
             writer.add_file(suffix, encode_certificates([certificate]))
@@ -235,8 +243,6 @@ class Background:
           FileNotFoundError: if there is no such checkpoint, or no certificate beside it.
           ValueError: if it was made of other rows, or is no background.
         """
-        from tf1_embed.checkpoint.files.reader import CheckpointReader
-
         certificate = read_certificates(prefix).get(_TABLE)
         background = cls(old_rows)
         digest = digest_of(background.old_rows)
@@ -285,7 +291,9 @@ class Background:
         self._fourth_moment = fourth / self.num_old_rows
 
 
-def check_facts(dim, queries, ids, targets, offsets):
+def check_facts(
+    dim: int, queries: Any, ids: Any, targets: Any, offsets: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]:
     """Returns facts as arrays: queries, ids, targets or None, and offsets.
 
     Raises:
@@ -349,7 +357,7 @@ def _chunks(rows):
         yield np.asarray(rows[part]).astype(np.float64)
 
 
-def parts(count, width):
+def parts(count: int, width: int) -> Iterator[slice]:
     """Yields slices of `count` rows of `width` numbers, each a chunk to be held in memory."""
     step = max(1, CHUNK_SCORES // width)
     for start in range(0, count, step):

@@ -85,6 +85,9 @@ class Interference:
       ranks_after: float64 `[num_queries]`, among all rows.
     """
 
+    ranks_before: np.ndarray
+    ranks_after: np.ndarray
+
     def __init__(self, ranks_before: np.ndarray, ranks_after: np.ndarray) -> None:
         """Takes the ranks."""
         self.ranks_before, self.ranks_after = ranks_before, ranks_after

@@ -43,6 +43,8 @@ class OldAnswers:
       True
     """
 
+    loss: tf.Tensor
+
     def __init__(
         self,
         new_rows: Any,

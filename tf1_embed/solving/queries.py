@@ -87,6 +87,9 @@ class RowQueries:
       offsets: `tf.Tensor` `[batch]`, or `[batch, candidates]`.
     """
 
+    queries: tf.Tensor
+    offsets: tf.Tensor
+
     def __init__(
         self, queries: tf.Tensor, offsets: tf.Tensor, scores: tf.Tensor, vectors: tf.Tensor
     ) -> None:

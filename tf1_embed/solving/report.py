@@ -81,6 +81,13 @@ class GrowthReport:
         likewise.
     """
 
+    old_norms: np.ndarray
+    new_norms: np.ndarray
+    not_finite: np.ndarray
+    without_facts: np.ndarray | None
+    softmax_share: float | None
+    largest_score: float | None
+
     def __init__(
         self,
         num_old: int,

@@ -16,6 +16,7 @@ from collections import namedtuple
 import numpy as np
 
 from tf1_embed.solving.background import CHUNK_SCORES
+from tf1_embed.solving.whitened import Facts, Whitening
 
 # mean: float64 [dim]. precision: float64 [dim, dim], the inverse of the covariance.
 Prior = namedtuple("Prior", "mean precision")
@@ -29,7 +30,9 @@ _TOLERANCE = 1e-3
 _MEMORY = 5
 
 
-def refine(rows, facts, old, prior, whitening):
+def refine(
+    rows: np.ndarray, facts: Facts, old: OldQueries, prior: Prior, whitening: Whitening
+) -> np.ndarray:
     """Minimises the loss and ½ (row - mean)ᵀ precision (row - mean) of each row, from `rows` on.
 
     By L-BFGS (Liu and Nocedal, 1989) in the coordinates of the whitening, in which what is known

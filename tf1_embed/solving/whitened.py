@@ -57,11 +57,13 @@ class Squared(namedtuple("Squared", "variance")):
 
     __slots__ = ()
 
-    def loss(self, scores, targets):
+    def loss(self, scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Returns the loss of each fact."""
         return 0.5 * (scores - targets) ** 2 / self.variance
 
-    def slope_and_curvature(self, scores, targets):
+    def slope_and_curvature(
+        self, scores: np.ndarray, targets: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Returns the first and the second derivative of each fact's loss by its score."""
         return (scores - targets) / self.variance, np.full(scores.shape, 1 / self.variance)
 
@@ -69,17 +71,21 @@ class Squared(namedtuple("Squared", "variance")):
 class Logistic:
     """log(1 + exp(score)) - target · score: the cross entropy of a yes (1) or a no (0)."""
 
-    def loss(self, scores, targets):
+    def loss(self, scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Returns the loss of each fact."""
         return np.logaddexp(0, scores) - targets * scores
 
-    def slope_and_curvature(self, scores, targets):
+    def slope_and_curvature(
+        self, scores: np.ndarray, targets: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Returns the first and the second derivative of each fact's loss by its score."""
         share = 0.5 * (1 + np.tanh(0.5 * scores))
         return share - targets, share * (1 - share)
 
 
-def solve(facts: Facts, num_rows: int, loss, whitening: Whitening) -> np.ndarray:
+def solve(
+    facts: Facts, num_rows: int, loss: Squared | Logistic, whitening: Whitening
+) -> np.ndarray:
     """Minimises ½ |z|² + the losses of its facts, for each row that has facts.
 
     Args:
