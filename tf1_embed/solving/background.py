@@ -92,7 +92,7 @@ class Background:
         # How many, and the sums of: right scores, their squares, offsets, squares of what the
         # scores miss of targets; how many had targets.
         self._numbers = np.zeros(6)
-        self._log_partitions = [] if partitions else None
+        self._log_partitions: list[np.ndarray] | None = [] if partitions else None
 
     def add(self, queries: Any, ids: Any, targets: Any = None, offsets: Any = None) -> None:
         """Adds old queries and what answers them.
@@ -204,14 +204,15 @@ class Background:
           FileExistsError: if there is a checkpoint of that prefix and not `force`.
           FileNotFoundError: if the folder does not exist.
         """
-        tensors = {
+        tensors: dict[str, np.ndarray] = {
             "gram": self.gram,
             "numbers": self._numbers,
             "query_offset_sum": self.query_offset_sum,
             "query_sum": self.query_sum,
         }
-        if self._log_partitions is not None:
-            tensors[_PARTITIONS] = self.log_partitions
+        log_partitions = self.log_partitions
+        if log_partitions is not None:
+            tensors[_PARTITIONS] = log_partitions
         rows = Rows.range(0, self.num_old_rows, size=self.num_old_rows)
         certificate = Certificate(
             _TABLE,

@@ -145,7 +145,7 @@ class RowSolver:
                     "the scores of old queries do not vary, or miss nothing of their targets: "
                     "they say nothing of how far a score may be from its target"
                 )
-            self._loss = Squared(background.noise_variance)
+            self._loss: Squared | Logistic = Squared(background.noise_variance)
         else:
             self._loss = Logistic()
 

@@ -115,7 +115,7 @@ def _alike(counts, dim) -> Iterator[np.ndarray]:
     """Yields rows with the same number of facts, as many as may be solved at a time."""
     order = np.argsort(counts, kind="stable")
     order = order[counts[order] > 0]
-    starts = np.flatnonzero(np.diff(counts[order], prepend=-1)) if order.size else []
+    starts = np.flatnonzero(np.diff(counts[order], prepend=-1))
     for start, stop in zip(starts, [*starts[1:], len(order)]):
         count = counts[order[start]]
         step = max(1, CHUNK_NUMBERS // (dim * max(count, min(count, dim))))
