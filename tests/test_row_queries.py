@@ -82,6 +82,22 @@ def test_vectors_that_are_gathered_once_more_are_known_by_their_place(session):
     np.testing.assert_allclose(queries, USERS[order], rtol=1e-6)
 
 
+def test_vectors_of_a_split_table_do_as_well():
+    with tf.Graph().as_default(), tf.Session() as session:
+        table = tf1_embed.get_grown_table("table", num_new_rows=2, old_rows=TABLE)
+        vectors = tf1_embed.embedding_lookup(table, [2, NUM_ROWS, 0, NUM_ROWS + 1])
+        scores = tf.reduce_sum(vectors * USERS, axis=1) + BIAS
+        found = tf1_embed.row_queries(scores, vectors)
+        session.run(tf.global_variables_initializer())
+        before = session.run([table.frozen, table.trainable])
+        queries, offsets = found.run(session)
+        after = session.run([table.frozen, table.trainable])
+    np.testing.assert_allclose(queries, USERS, rtol=1e-6)
+    np.testing.assert_allclose(offsets, BIAS, atol=1e-5)
+    for one, same in zip(before, after):
+        np.testing.assert_array_equal(one, same)
+
+
 def test_queries_of_a_grown_table_make_its_new_rows(session):
     ids = tf.placeholder(tf.int32, [None])
     users = tf.placeholder(tf.float32, [None, DIM])
