@@ -200,7 +200,7 @@ def polish(options, model, solved, frozen, snapshot, seed):
             if len(every) == len(old):
                 tables.append(tf.get_variable(name, initializer=old, trainable=False))
                 continue
-            new = tf.constant_initializer(every[len(old) :])
+            new = every[len(old) :]
             tables.append(tf1_embed.get_grown_table(name, len(every) - len(old), None, old, new))
         predictor = LinkPredictor(
             tables[0], snapshot.num_relations, KIND, options.penalty, tables[1]

@@ -24,9 +24,7 @@ def background():
 
 def test_gradient_is_that_of_the_full_softmax(background):
     with tf.Graph().as_default(), tf.Session() as session:
-        table = tf1_embed.get_grown_table(
-            "table", num_new_rows=3, old_rows=OLD, initializer=tf.constant_initializer(NEW)
-        )
+        table = tf1_embed.get_grown_table("table", num_new_rows=3, old_rows=OLD, initializer=NEW)
         old = OldAnswers(table.trainable, background, QUERIES, num_facts=50, batch_size=50)
         logits = tf1_embed.matmul(tf.constant(QUERIES), table)
         full = tf.reduce_mean(
@@ -44,7 +42,7 @@ def test_gradient_is_that_of_the_full_softmax(background):
 def test_training_with_it_leaves_old_rows_and_lowers_what_old_answers_lose(background):
     with tf.Graph().as_default(), tf.Session() as session:
         table = tf1_embed.get_grown_table(
-            "table", num_new_rows=3, old_rows=OLD, initializer=tf.constant_initializer(3 * NEW)
+            "table", num_new_rows=3, old_rows=OLD, initializer=3 * NEW
         )
         old = OldAnswers(table.trainable, background, QUERIES, num_facts=10, batch_size=20)
         train_op = tf.train.AdamOptimizer(0.05).minimize(old.loss)

@@ -259,8 +259,8 @@ def test_saved_background_solves_the_same_rows(problem, tmp_path):
     background.save(prefix, force=True)
     with pytest.raises(FileNotFoundError):
         tf1_embed.Background.load(str(tmp_path / "none"), problem.old_rows)
-    with pytest.raises(FileNotFoundError):
-        background.save(str(tmp_path / "no folder" / "background.ckpt"))
+    background.save(str(tmp_path / "made" / "background.ckpt"))
+    assert not list(tmp_path.rglob("checkpoint"))
 
 
 def test_saved_background_is_refused_for_rows_with_one_bit_changed(problem, tmp_path):

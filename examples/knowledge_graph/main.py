@@ -115,7 +115,7 @@ class Growth:
         recipe = self._recipe._replace(
             epochs=self._options.polish_epochs, learning_rate=self._options.polish_learning_rate
         )
-        self._grow("_solved", tf.constant_initializer(rows), recipe, frozen)
+        self._grow("_solved", rows, recipe, frozen)
 
     def _grow(self, suffix, new_rows, recipe, frozen=None):
         with tf.Graph().as_default():

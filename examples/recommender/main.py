@@ -164,7 +164,7 @@ class Growth:
                 what,
                 num_new_rows=self._options.new,
                 old_rows=self._base[what],
-                initializer=tf.constant_initializer(new_rows),
+                initializer=new_rows,
             )
             rest = tf.get_variable(other, initializer=self._base[other], trainable=False)
             model = self._model({what: grown, other: rest})

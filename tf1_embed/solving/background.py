@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Iterator
 
 import numpy as np
 
 from tf1_embed.certificates import (
+    SUFFIX,
     Certificate,
-    certificate_path,
     encode_certificates,
     read_certificates,
 )
@@ -197,12 +196,11 @@ class Background:
         The old rows are not in it.
 
         Args:
-          prefix: string, the prefix to write; its folder must exist.
+          prefix: string, the prefix to write; its folder is made if it is not there.
           force: whether a checkpoint of that prefix is replaced.
 
         Raises:
           FileExistsError: if there is a checkpoint of that prefix and not `force`.
-          FileNotFoundError: if the folder does not exist.
         """
         tensors: dict[str, np.ndarray] = {
             "gram": self.gram,
@@ -222,12 +220,11 @@ class Background:
             digest_of(self.old_rows),
             base=None,
         )
-        with CheckpointWriter(prefix, force) as writer:
+        # No model is trained on from it: the folder's latest checkpoint stays what it is.
+        with CheckpointWriter(prefix, force, is_latest=False) as writer:
             for name, values in sorted(tensors.items()):
                 writer.add(name, values.dtype, values.shape, iter([values]))
-            path = certificate_path(os.path.abspath(os.fspath(prefix)))
-            suffix = path[len(os.path.abspath(os.fspath(prefix))) :]
-            writer.add_file(suffix, encode_certificates([certificate]))
+            writer.add_file(writer.prefix + SUFFIX, encode_certificates([certificate]))
 
     @classmethod
     def load(cls, prefix: str, old_rows: Any) -> Background:
