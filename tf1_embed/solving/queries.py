@@ -17,7 +17,8 @@ def row_queries(scores: Any, vectors: Any) -> RowQueries | tuple[np.ndarray, np.
     """Finds the queries of a model whose scores are linear in a looked-up row.
 
     The model is taken as it is: `score = query · vector + offset`, where the query is what
-    `tf.gradients` says and the offset what remains.
+    `tf.gradients` says and the offset what remains. Without a graph, `scores` is a function of an
+    array `[batch, dim]` that returns an array `[batch]`, and `vectors` is such an array.
 
     Args:
       scores: float `tf.Tensor` `[batch]`, each of which depends on the vector at its place alone;
@@ -25,9 +26,6 @@ def row_queries(scores: Any, vectors: Any) -> RowQueries | tuple[np.ndarray, np.
       vectors: float `tf.Tensor` `[batch, dim]`, the rows that the model looked up, as the scores
         are computed from them; of the same shape as the scores, and one axis more, where each
         score has a vector of its own.
-
-      Without a graph: `scores` a function of an array `[batch, dim]` that returns an array
-      `[batch]`, and `vectors` such an array.
 
     Returns:
       `RowQueries`; for a function, what `RowQueries.run` returns.

@@ -100,8 +100,8 @@ class RowSolver:
     Where its strengths come from, with n old rows of dim numbers and noise as the background's
     `noise_variance`:
 
-    - Prior "zero": each number of a row has the variance mean|old row|² / dim. For squared loss
-      that is ridge regression with the penalty noise · dim / mean|old row|².
+    - Prior "zero": each number of a row has the variance s / dim, with s the mean squared length of
+      the old rows. For squared loss that is ridge regression with the penalty noise · dim / s.
     - Prior "old": normal, of the old rows' mean and their shrunk covariance.
     - Background: an old row has on average 1/n of a softmax, so that each old query asks with the
       weight 1/n that a new row score no more than old rows do at random. Not where the background
