@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-tf1 test-tf2 test-matrix
+.PHONY: help demo demo-recommender test test-tf1 test-tf2 test-matrix
 .PHONY: test-clusters test-clusters-tf1 test-clusters-tf2
 .PHONY: doctest doctest-tf1 doctest-tf2 clients docs
 .PHONY: lint format benchmark notebooks wheel clean
@@ -29,10 +29,18 @@ export TF_CPP_MIN_LOG_LEVEL = 2
 export TF_ENABLE_ONEDNN_OPTS = 0
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/tf2/ready  ## Grow a knowledge graph, prove its old rows unchanged; writes runs/demo/
 	$(TF2) -m examples.knowledge_graph
+
+RECBOLE := recbole-1.2.1-py3-none-any.whl
+
+# The wheel is data here: it is read, not installed.
+demo-recommender: .venv/tf2/ready  ## Fold new films and new users into MovieLens-100k, by closed form
+	test -f runs/recommender/$(RECBOLE) || $(TF2) -m pip download $(QUIETLY) --no-deps recbole==1.2.1 -d runs/recommender
+	$(TF2) -m examples.recommender --data runs/recommender/$(RECBOLE)
+	$(TF2) -m examples.recommender --data runs/recommender/$(RECBOLE) --what users --new 100
 
 test: test-tf2 test-tf1  ## Run the tests on TensorFlow 2.21, and on 1.15.5 where Python 3.7 is
 

@@ -19,6 +19,7 @@ ROOMS = {
     "proof": ["proof"],
     "auditing": ["auditing"],
     "checkpoint": ["checkpoint"],
+    "solving": ["solving"],
     "the answer": ["sparse_lookup", "lookup", "get_table", "table", "optimizer", "gradients"],
     "graph": ["graph"],
     "checkpoint files": ["checkpoint.files"],

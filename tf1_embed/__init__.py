@@ -12,6 +12,12 @@
     safe_embedding_lookup_sparse  the same, with a vector for no ids
     matmul                        logits over all rows
 
+    solve_rows                    new rows of a frozen model, solved rather than trained
+    RowSolver                     the same, prepared once for facts that come in time after time
+    Background                    what old rows and old queries say of new rows
+    row_queries                   what a model asks of a row, read off its graph
+    interference                  what right old answers lose to new rows
+
     TrainableRowsOptimizer        any optimizer on chosen rows of ordinary variables
     grown_rows                    the rows that a growth appended, to hand to it
     freeze_rows                   gradients without those of frozen rows
@@ -53,11 +59,13 @@ from typing import TYPE_CHECKING
 from tf1_embed.version import __version__
 
 _MODULE_OF_NAME = {
+    "Background": "tf1_embed.solving.background",
     "CheckpointDamaged": "tf1_embed.checkpoint.files.find",
     "FrozenRowsChanged": "tf1_embed.proof.frozen_bits",
     "FrozenRowsChecker": "tf1_embed.proof.checker",
     "FrozenRowsHook": "tf1_embed.proof.checker",
     "GrownTable": "tf1_embed.table",
+    "RowSolver": "tf1_embed.solving.solve",
     "RowSplitTable": "tf1_embed.table",
     "Rows": "tf1_embed.rows",
     "TrainableRowsOptimizer": "tf1_embed.optimizer",
@@ -79,13 +87,16 @@ _MODULE_OF_NAME = {
     "grown_rows": "tf1_embed.certificates",
     "import_vectors": "tf1_embed.checkpoint.vectors",
     "inspect_checkpoint": "tf1_embed.checkpoint.inspect",
+    "interference": "tf1_embed.solving.interference",
     "matmul": "tf1_embed.lookup",
     "merge_checkpoint": "tf1_embed.checkpoint.merge",
     "project_rows": "tf1_embed.graph.row_ops",
     "read_certificates": "tf1_embed.certificates",
     "read_delta": "tf1_embed.checkpoint.delta",
     "revert_delta": "tf1_embed.checkpoint.delta",
+    "row_queries": "tf1_embed.solving.queries",
     "safe_embedding_lookup_sparse": "tf1_embed.sparse_lookup",
+    "solve_rows": "tf1_embed.solving.solve",
     "split_checkpoint": "tf1_embed.checkpoint.split",
     "summaries": "tf1_embed.proof.summaries",
     "verify_checkpoint": "tf1_embed.checkpoint.verify",
@@ -130,6 +141,11 @@ if TYPE_CHECKING:
     from tf1_embed.proof.frozen_bits import FrozenRowsChanged as FrozenRowsChanged
     from tf1_embed.proof.summaries import summaries as summaries
     from tf1_embed.rows import Rows as Rows
+    from tf1_embed.solving.background import Background as Background
+    from tf1_embed.solving.interference import interference as interference
+    from tf1_embed.solving.queries import row_queries as row_queries
+    from tf1_embed.solving.solve import RowSolver as RowSolver
+    from tf1_embed.solving.solve import solve_rows as solve_rows
     from tf1_embed.sparse_lookup import embedding_lookup_sparse as embedding_lookup_sparse
     from tf1_embed.sparse_lookup import safe_embedding_lookup_sparse as safe_embedding_lookup_sparse
     from tf1_embed.table import GrownTable as GrownTable

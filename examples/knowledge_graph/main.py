@@ -1,9 +1,10 @@
-"""New entities arrive in a knowledge graph: grow its trained table, train only the new rows.
+"""New entities arrive in a knowledge graph: grow its trained table by new rows, keep the old ones.
 
 `Growth` has the five steps, in order, each in a TensorFlow graph of its own.
 """
 
 import os
+import time
 
 import tensorflow.compat.v1 as tf
 
@@ -12,7 +13,18 @@ from examples.knowledge_graph import data, report
 from examples.knowledge_graph.evaluation import evaluate
 from examples.knowledge_graph.model import LinkPredictor, initializer
 from examples.knowledge_graph.options import parse_options
+from examples.knowledge_graph.solving import FrozenModel
 from examples.knowledge_graph.training import Recipe, Trainer
+from tf1_embed.solving.old_answers import OldAnswers
+
+# How the report calls what new rows know before they train.
+_NAMES = {
+    "new_trained_before_training": "new_random",
+    "new_trained_before_training_solved": "new_solved",
+    "old_after_all_candidates_before_training_solved": "old_after_all_candidates_solved",
+    "new_trained_solved": "new_polished",
+    "old_after_all_candidates_solved": "old_after_all_candidates_polished",
+}
 
 
 def main(argv=None):
@@ -24,8 +36,8 @@ def main(argv=None):
         growth = Growth(dataset, options, seed)
         growth.train_base()
         growth.train_new_rows()
-        if options.replay:
-            growth.train_new_rows(replay=True)
+        if options.solve:
+            growth.solve_new_rows()
         growth.retrain()
         growth.prove()
         growth.merge()
@@ -48,6 +60,7 @@ class Growth:
       num_old: how many entities are old.
       quality: name of a measurement -> `evaluation.Quality`.
       curves: name of a training -> `training.Curve`.
+      seconds: name of what is no training -> how long it took.
       rows: name of a moment, such as "grown_from" with random new rows -> `[entities, width]`.
       fingerprints: name of a checkpoint, or "certificate" -> fingerprint of the old rows in it.
       certificate: path of the certificate that the growth left.
@@ -58,6 +71,7 @@ class Growth:
         self.graph = data.put_new_entities_last(dataset, options.new_entities, seed)
         self.num_old = len(self.graph.entities) - options.new_entities
         self.quality, self.curves, self.rows, self.fingerprints = {}, {}, {}, {}
+        self.seconds = {}
         self._options = options
         self._folder = os.path.join(options.out, f"seed_{seed}")
         os.makedirs(self._folder, exist_ok=True)
@@ -66,6 +80,7 @@ class Growth:
         self._recipe = Recipe(
             options.epochs, options.batch_size, options.learning_rate, options.dropout
         )
+        self._suffix = "_solved" if options.solve else ""
         self._train, self._valid, self._test = (
             data.divide(split, self.num_old)
             for split in (self.graph.train, self.graph.valid, self.graph.test)
@@ -77,23 +92,51 @@ class Growth:
             "base", self.num_old, self._train.old, self._valid.old, {"old_before": self._test.old}
         )
 
-    def train_new_rows(self, replay=False):
+    def train_new_rows(self):
         """2. New entities arrive: the table grows, and only its new rows train.
 
-        They train on the triples that mention a new entity; with `replay` on the old ones too.
+        They begin at random and train on the triples that mention a new entity. Nobody tells them
+        where they are wrong answers.
         """
-        suffix = "_replay" if replay else ""
+        self._grow("", initializer(), self._recipe)
+
+    def solve_new_rows(self):
+        """2, another way: the new rows are solved, then train with old answers in view."""
+        started = time.perf_counter()
+        base = tf.train.load_checkpoint(self._checkpoint("base"))
+        frozen = FrozenModel(
+            base.get_tensor("entities"),
+            base.get_tensor("relations"),
+            self._options.model,
+            self._train.old,
+        )
+        rows = frozen.solve(self._train.new, self._options.new_entities)
+        self.seconds["solving"] = time.perf_counter() - started
+        recipe = self._recipe._replace(
+            epochs=self._options.polish_epochs, learning_rate=self._options.polish_learning_rate
+        )
+        self._grow("_solved", rows, recipe, frozen)
+
+    def _grow(self, suffix, new_rows, recipe, frozen=None):
         with tf.Graph().as_default():
             tf.set_random_seed(self.seed)
             entities = tf1_embed.get_grown_table(
                 "entities",
                 num_new_rows=self._options.new_entities,
                 checkpoint=self._checkpoint("base"),
-                initializer=initializer(),
+                initializer=new_rows,
             )
             model = self._model(entities, penalty=self._options.new_row_penalty)
+            old_answers = frozen and OldAnswers(
+                entities.trainable,
+                frozen.background,
+                frozen.queries,
+                num_facts=len(self._train.new),
+                batch_size=self._options.batch_size,
+                seed=self.seed,
+            )
             # Without `var_list` the relations would train too: they are an ordinary variable.
-            trainer = Trainer(model, self._recipe, var_list=[entities.trainable])
+            trainer = Trainer(model, recipe, [entities.trainable], old_answers)
             entities.check_train_op(trainer.train_op)
             saver = tf.train.Saver()
             relations_saver = tf.train.Saver([model.relation_table])
@@ -113,26 +156,29 @@ class Growth:
             with tf.train.SingularMonitoredSession([hook], scaffold) as session:
                 entities.check_restored(session)
                 self.rows[f"grown_from{suffix}"] = session.run(whole_table)
-                self._measure(session, model, f"new_random{suffix}", self._test.new)
+                self._measure_growth(session, model, f"_before_training{suffix}")
                 self._fit(
                     session,
                     trainer,
                     model,
                     f"growth{suffix}",
-                    self.graph.train if replay else self._train.new,
+                    self._train.new,
                     self._valid.new,
                 )
                 self.rows[f"grown{suffix}"] = session.run(whole_table)
-                self._measure(session, model, f"new_trained{suffix}", self._test.new)
-                self._measure(
-                    session,
-                    model,
-                    f"old_after_old_candidates{suffix}",
-                    self._test.old,
-                    num_candidates=self.num_old,
-                )
-                self._measure(session, model, f"old_after_all_candidates{suffix}", self._test.old)
+                self._measure_growth(session, model, suffix)
                 saver.save(session.raw_session(), self._checkpoint(f"grown{suffix}"))
+
+    def _measure_growth(self, session, model, suffix):
+        """Measures what new rows know, and what old answers lose to them."""
+        for name, triples, num_candidates in (
+            ("new_trained", self._test.new, None),
+            ("old_after_old_candidates", self._test.old, self.num_old),
+            ("old_after_all_candidates", self._test.old, None),
+        ):
+            name = _NAMES.get(f"{name}{suffix}", f"{name}{suffix}")
+            if name in report.MEASUREMENTS:
+                self._measure(session, model, name, triples, num_candidates)
 
     def retrain(self):
         """3. What the growth is compared with: every row trained again, from scratch."""
@@ -146,7 +192,7 @@ class Growth:
 
     def prove(self):
         """4. The old rows, before, in training and after: the same, bit for bit?"""
-        for name in ("base", "grown"):
+        for name in ("base", "grown", f"grown{self._suffix}"):
             self.fingerprints[name] = self._fingerprint(name)
         certificates = tf1_embed.read_certificates(self.certificate)
         self.fingerprints["certificate"] = certificates["entities"].digest
@@ -154,7 +200,7 @@ class Growth:
     def merge(self):
         """5. One table under its old name, which the model of step 1 opens, with more rows."""
         tf1_embed.merge_checkpoint(
-            self._checkpoint("grown"),
+            self._checkpoint(f"grown{self._suffix}"),
             tables=["entities"],
             out=self._checkpoint("merged"),
             force=True,  # of an earlier run

@@ -50,29 +50,33 @@ class LinkPredictor:
       kind: a key of `QUERIES`.
       penalty: weight of the entities' cubed norm in the loss (N3 of Lacroix et al., "Canonical
         Tensor Decomposition for Knowledge Base Completion", ICML 2018).
+      relations: the table `[num_relations, width]`, such as one that tf1_embed has grown; the model
+        makes a variable, if not given.
 
     Attributes:
       heads, relations, tails: int32 placeholders `[batch]`.
       dropout: scalar placeholder, the share of a query that training drops; 0 if not fed.
       tail_scores, head_scores: float32 `[batch, num_entities]`.
-      relation_table: the variable `[num_relations, width]`.
+      relation_table: the table `[num_relations, width]`.
       loss: scalar, the mean over the batch.
     """
 
-    def __init__(self, entities, num_relations, kind="complex", penalty=0.0):
+    def __init__(self, entities, num_relations, kind="complex", penalty=0.0, relations=None):
         # In the singular: a placeholder named "relations" would make the variable "relations_1".
         self.heads = tf.placeholder(tf.int32, [None], "head")
         self.relations = tf.placeholder(tf.int32, [None], "relation")
         self.tails = tf.placeholder(tf.int32, [None], "tail")
         self.dropout = tf.placeholder_with_default(0.0, [], "dropout")
-        self.relation_table = tf.get_variable(
-            "relations", [num_relations, entities.shape[1]], initializer=initializer()
-        )
+        self.relation_table = relations
+        if relations is None:
+            self.relation_table = tf.get_variable(
+                "relations", [num_relations, entities.shape[1]], initializer=initializer()
+            )
 
         head, tail = tf.unstack(
             tf1_embed.embedding_lookup(entities, tf.stack([self.heads, self.tails]))
         )
-        relation = tf.nn.embedding_lookup(self.relation_table, self.relations)
+        relation = tf1_embed.embedding_lookup(self.relation_table, self.relations)
         tail_query, head_query = QUERIES[kind](head, relation, tail)
         if kind == "transe":
             score = _negative_squared_distances

@@ -5,6 +5,7 @@ import os
 
 from examples.knowledge_graph import data
 from examples.knowledge_graph.model import QUERIES
+from examples.knowledge_graph.solving import LINEAR
 
 
 def parse_options(argv=None):
@@ -39,10 +40,12 @@ def parse_options(argv=None):
         help="how many entities arrive after the first training",
     )
     parser.add_argument(
-        "--replay",
-        action="store_true",
-        help="also grow a second time with the old triples as further training "
-        "data, for the new rows only: slower, with less interference",
+        "--no-solve",
+        dest="solve",
+        action="store_false",
+        help="train the new rows from random ones alone; without it they are also solved from the "
+        "frozen model, trained on with old answers in view, and these are the ones that are "
+        "merged; TransE, whose scores are not linear in a row, cannot be solved",
     )
     parser.add_argument(
         "--seed",
@@ -99,11 +102,26 @@ def parse_options(argv=None):
         "--new-row-penalty",
         metavar="X",
         type=float,
-        default=0.2,
+        default=0.1,
         help="weight of the cubed norm of new rows during growth: long rows "
         "fit no better, and displace old answers",
     )
+    training.add_argument(
+        "--polish-epochs",
+        metavar="N",
+        type=_positive(int),
+        default=20,
+        help="passes over the new triples after new rows were solved",
+    )
+    training.add_argument(
+        "--polish-learning-rate",
+        metavar="X",
+        type=_positive(float),
+        default=0.05,
+        help="Adam's, after new rows were solved",
+    )
     options = parser.parse_args(argv)
+    options.solve = options.solve and options.model in LINEAR
     if not 0 <= options.dropout < 1:
         parser.error(f"argument --dropout: {options.dropout} is not in [0, 1)")
     if options.new_row_penalty < 0:

@@ -7,7 +7,7 @@ from tf1_embed import Rows, plots
 _LABELS = {
     "growth": "new rows only",
     "retrain": "retrained",
-    "growth_replay": "new rows only, with replay",
+    "growth_solved": "new rows only, solved before",
     "base": "base",
 }
 

@@ -19,9 +19,15 @@ MEASUREMENTS = {
         "Only the new rows trained, on the triples that mention them; the old rows "
         "and all relations stayed frozen.",
     ),
-    "new_trained_replay": (
-        "New entities, new rows trained with replay",
-        "Only the new rows trained, on the old triples as well.",
+    "new_solved": (
+        "New entities, new rows solved",
+        "The frozen model's queries are constants, which leaves a convex problem: no graph, no "
+        "learning rate (docs/solving.md).",
+    ),
+    "new_polished": (
+        "New entities, solved, then trained",
+        "Then the new rows trained for some epochs, with old answers in view at the cost of new "
+        "rows alone.",
     ),
     "new_retrained": (
         "New entities, everything retrained",
@@ -42,12 +48,16 @@ MEASUREMENTS = {
     "old_after_all_candidates": (
         "Old entities, after, among all",
         "New entities may be the answer too. No old row moved: what "
-        "changes is that new rows compete with them (entity "
-        "interference).",
+        "changes is that new rows compete with them (entity interference): these "
+        "trained on new triples alone, and nobody told them where they are wrong answers.",
     ),
-    "old_after_all_candidates_replay": (
-        "Old entities, after, among all, with replay",
-        "The new rows trained on the old triples as well, to which they are wrong answers.",
+    "old_after_all_candidates_solved": (
+        "Old entities, after, among all, solved",
+        "The same with solved rows, which know where they are wrong answers.",
+    ),
+    "old_after_all_candidates_polished": (
+        "Old entities, after, among all, trained on",
+        "The same with solved rows that then trained.",
     ),
     "old_retrained": (
         "Old entities, everything retrained",
@@ -58,7 +68,8 @@ MEASUREMENTS = {
 TRAININGS = {
     "base": "Base, on the old entities",
     "growth": "Growth, new rows only",
-    "growth_replay": "Growth with replay",
+    "solving": "Growth, new rows solved",
+    "growth_solved": "Growth, solved rows trained on",
     "retrain": "Retraining from scratch",
 }
 
@@ -99,11 +110,8 @@ def _summarize_one(growth):
         "frozen_rows_sha256": growth.fingerprints["base"],
         "frozen_rows_sha256_of": growth.fingerprints,
         **{f"mrr_{name}": growth.quality[name].mrr for name in names},
-        **{
-            f"seconds_{name}": growth.curves[name].seconds[-1]
-            for name in TRAININGS
-            if name in growth.curves
-        },
+        **{f"seconds_{name}": curve.seconds[-1] for name, curve in growth.curves.items()},
+        **{f"seconds_{name}": seconds for name, seconds in growth.seconds.items()},
         "hits": {name: dict(zip(("1", "3", "10"), growth.quality[name][1:])) for name in names},
     }
 

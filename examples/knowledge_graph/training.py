@@ -21,14 +21,17 @@ class Trainer:
       model: a `LinkPredictor`.
       recipe: a `Recipe`, the same for a whole training and for a growth.
       var_list: the variables to train; those of the graph that are trainable, if not given.
+      old_answers: an `OldAnswers`, whose loss is added to the model's; none, if not given.
     """
 
-    def __init__(self, model, recipe, var_list=None):
+    def __init__(self, model, recipe, var_list=None, old_answers=None):
         self._model = model
         self._recipe = recipe
+        self._old_answers = old_answers
+        self._loss = model.loss + old_answers.loss if old_answers else model.loss
         self._learning_rate = tf.placeholder(tf.float32, [], "learning_rate")
         self.train_op = tf.train.AdamOptimizer(self._learning_rate).minimize(
-            model.loss, var_list=var_list
+            self._loss, var_list=var_list
         )
 
     def run(self, session, triples, validate, seed, description):
@@ -48,7 +51,7 @@ class Trainer:
         epochs = self._recipe.epochs
         for epoch in progress(range(epochs), description, unit="epoch"):
             started = time.perf_counter()
-            curve.loss.append(self._run_epoch(session, random.permutation(triples), epoch))
+            curve.loss.append(self.run_epoch(session, random.permutation(triples), epoch))
             seconds += time.perf_counter() - started
             if (epoch + 1) % max(1, epochs // 10) == 0 or epoch + 1 == epochs:
                 curve.epochs.append(epoch + 1)
@@ -56,15 +59,17 @@ class Trainer:
                 curve.mrr.append(validate())
         return curve
 
-    def _run_epoch(self, session, triples, epoch):
+    def run_epoch(self, session, triples, epoch):
+        """Takes one step for each batch of triples; returns the mean loss."""
         model, recipe = self._model, self._recipe
         decay = (1 + np.cos(np.pi * epoch / recipe.epochs)) / 2
         total = 0.0
         for start in range(0, len(triples), recipe.batch_size):
             batch = triples[start : start + recipe.batch_size]
             loss, _ = session.run(
-                [model.loss, self.train_op],
+                [self._loss, self.train_op],
                 {
+                    **(self._old_answers.feed() if self._old_answers else {}),
                     model.heads: batch[:, 0],
                     model.relations: batch[:, 1],
                     model.tails: batch[:, 2],
