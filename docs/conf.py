@@ -23,7 +23,7 @@ html_title = f"tf1_embed {release}"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 # So that a misspelt reference is an error, as any other warning.
 nitpicky = True
-nitpick_ignore_regex = [("py:exc", r"tf\..*")]
+nitpick_ignore_regex = [("py:exc", r"tf\..*"), ("py:class", r"(numpy|tensorflow)\..*")]
 highlight_language = "none"
 # Two dashes begin an option.
 smartquotes = False
@@ -34,6 +34,8 @@ myst_heading_anchors = 4
 nb_execution_mode = "off"
 
 # Only the docstrings are read: the site is built without TensorFlow and matplotlib.
+# The docstrings say of what type things are, with shapes and units.
+autodoc_typehints = "none"
 autodoc_mock_imports = ["tensorflow", "matplotlib"]
 autodoc_member_order = "bysource"
 autodoc_class_signature = "separated"

@@ -191,7 +191,8 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
           where `loss` does not depend on a variable.
 
         Raises:
-          As `compute_gradients`, but for what that says of `var_list`.
+          KeyError, RuntimeError, ValueError: as `compute_gradients`, but for what that says of
+            `var_list`.
         """
         pairs = self._compute_gradients(True, loss, list(variables), kwargs)
         return [gradient for gradient, _ in pairs]
@@ -210,7 +211,7 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
         """Adds operations to minimize `loss`, as `tf.train.Optimizer.minimize` does.
 
         Raises:
-          As `compute_gradients` and `apply_gradients`.
+          KeyError, RuntimeError, ValueError: as `compute_gradients` and `apply_gradients`.
         """
         options = {
             "gate_gradients": gate_gradients,

@@ -35,7 +35,8 @@ class Background:
 
     Attributes:
       old_rows: the rows as they were given, `[num_old_rows, dim]`.
-      num_old_rows, dim: ints.
+      num_old_rows: int.
+      dim: int.
       num_queries: int, how many old queries were added.
       mean: float64 `[dim]`, of the old rows.
       covariance: float64 `[dim, dim]`, of the old rows.
@@ -149,7 +150,7 @@ class Background:
 
     @property
     def noise_variance(self) -> float:
-        """How far a right score is from its target: the mean square of what it misses.
+        """The mean square of what right scores miss of their targets.
 
         Where no targets were given, the variance of the right scores: their mean is the target.
         """

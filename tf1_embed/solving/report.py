@@ -72,7 +72,8 @@ class GrowthReport:
     """What was seen of new rows; printed, it says so, and warns.
 
     Attributes:
-      old_norms, new_norms: float `[num_old_rows]` and `[num_new_rows]`, the lengths of rows.
+      old_norms: floats `[num_old_rows]`, the lengths of rows.
+      new_norms: floats `[num_new_rows]`, likewise.
       not_finite: ints, the ids of new rows that hold NaN or infinity.
       without_facts: ints, the ids of new rows without facts; None if no ids were given.
       softmax_share: float, the share of the softmax over all rows that new rows take of an old
