@@ -380,7 +380,9 @@ def test_keras_trains_a_table_that_is_an_attribute_of_a_layer():
         keras.backend.set_session(session)
         with tf.variable_scope("", use_resource=True):
             table = make_table()
-        model = keras.Sequential([Lookup(table), keras.layers.Flatten(), keras.layers.Dense(1)])
+        ids = keras.layers.Input(shape=(2,), dtype="int64")
+        scores = keras.layers.Dense(1)(keras.layers.Flatten()(Lookup(table)(ids)))
+        model = keras.Model(ids, scores)
         model.compile(optimizer=tf.train.AdamOptimizer(0.1), loss="mse")
         session.run(tf.global_variables_initializer())
         ids = np.array([[0, 7], [5, 7]] * 2)

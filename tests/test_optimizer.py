@@ -1099,9 +1099,8 @@ def test_strategy_is_refused_by_name_with_the_way_that_works(slots):
             return optimizer.minimize(lookup_loss(table, [15]))
 
         with strategy.scope():
-            run = getattr(strategy, "run", None) or strategy.experimental_run_v2
             with pytest.raises(ValueError, match="under MirroredStrategy.*tf1_embed.get_grown_tab"):
-                run(step)
+                strategy.extended.call_for_each_replica(step)
 
 
 @pytest.mark.parametrize("use_locking", [False, True])
