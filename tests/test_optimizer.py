@@ -1227,7 +1227,7 @@ def test_summary_and_repr_say_what_trains_and_what_that_saves(graph):
         described,
         "table           trainable rows  frozen rows      slots",
         "model/entities              10          990  320 bytes",
-        "1 other trainable variables: frozen",
+        "other trainable variables, 1: frozen",
         "bytes of slots saved: 31,680",
     ]
 

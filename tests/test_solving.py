@@ -214,11 +214,25 @@ def test_background_sums_are_those_of_numpy(problem):
     assert background.random_mean == pytest.approx(scores.mean())
     assert background.mean_square_norm == pytest.approx((rows**2).sum(axis=1).mean())
     np.testing.assert_allclose(background.covariance, np.cov(rows.T, bias=True), atol=1e-12)
+    logits = problem.old_queries @ rows.T
     np.testing.assert_allclose(
-        background.log_partitions, np.log(np.exp(scores).sum(axis=1)), rtol=1e-5
+        background.log_partitions, np.log(np.exp(logits).sum(axis=1)), rtol=1e-5
     )
     missed = problem.background(targets=right + 2)
     assert missed.noise_variance == pytest.approx(4)
+
+
+def test_offsets_of_old_queries_cancel_in_a_softmax(problem):
+    found = []
+    for offset in (0.0, 3.0):
+        background = tf1_embed.Background(problem.old_rows, partitions=True)
+        background.add(problem.old_queries, problem.old_ids, None, np.full(300, offset))
+        found.append(
+            tf1_embed.solve_rows(
+                problem.queries, problem.ids, None, background, old_queries=problem.old_queries
+            )
+        )
+    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
 
 
 def test_partition_of_large_scores_does_not_overflow():

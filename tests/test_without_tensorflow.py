@@ -42,7 +42,7 @@ COMMANDS = [
     ["verify", "grown.rows.json", "grown", "--table", "e"],
     ["split", "new", "--table", "e", "--old-rows", "5", "--out", "split"],
     ["merge", "split", "--table", "e", "--out", "merged"],
-    ["delta", "extract", "old", "new", "--table", "e", "--out", "delta"],
+    ["delta", "extract", "old", "new", "--table", "e", "--only-tables", "--out", "delta"],
     ["delta", "apply", "old", "delta", "--out", "applied"],
     ["delta", "revert", "applied", "delta", "--out", "reverted"],
     ["export", "new", "--table", "e", "--format", "npy", "--out", "e.npy"],

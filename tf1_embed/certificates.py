@@ -124,7 +124,11 @@ def read_certificates(prefix: PathLike) -> dict[str, Certificate]:
     """
     path = certificate_path(prefix)
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"there is no certificate {path!r}")
+        raise FileNotFoundError(
+            f"there is no certificate {path!r}; give the prefix of the checkpoint that grow or "
+            f"merge wrote, such as 'runs/grown/model.ckpt', rather than its folder or a checkpoint "
+            f"that was trained on from it"
+        )
     content = _KIND.read(path)
     tables = content.take("tables", "a dict of tables", lambda x: isinstance(x, dict) and x)
     return {

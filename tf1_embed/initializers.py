@@ -186,12 +186,13 @@ def copy_of(ids: Any) -> RowInitializer:
     def initialize(shape, dtype, old_rows):
         if ids.ndim and len(ids) != shape[0]:
             raise ValueError(
-                f"`ids` must name one old row for each of {shape[0]} new rows, got {len(ids)}"
+                f"copy_of: the ids must name one old row for each of {shape[0]} new rows, got "
+                f"{len(ids)}"
             )
         unknown = np.atleast_1d(ids)[np.atleast_1d((ids < 0) | (ids >= old_rows.num_rows))]
         if unknown.size:
             raise ValueError(
-                f"`ids` must be old rows, in [0, {old_rows.num_rows}); got {unknown[0]}"
+                f"copy_of: the ids must be old rows, in [0, {old_rows.num_rows}); got {unknown[0]}"
             )
         return old_rows.gather(np.broadcast_to(ids, shape[:1]))
 

@@ -36,7 +36,7 @@ from tf1_embed.graph.graph_mode import check_graph_mode
 from tf1_embed.graph.scratch import TableUpdate
 from tf1_embed.graph.variables import VariableLike
 from tf1_embed.graph.wrapped_tables import Wrap, WrappedTables, summarize
-from tf1_embed.rows import RowsLike
+from tf1_embed.rows import Rows, RowsLike
 
 
 class TrainableRowsOptimizer(tf.train.Optimizer):
@@ -127,8 +127,8 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
 
         Raises:
           KeyError: if a key of `axis` is a name that matches no variable.
-          TypeError: if `optimizer` is no optimizer, or a key of `trainable_rows` is a tensor rather
-            than a variable, or a value does not name rows.
+          TypeError: if `optimizer` is no optimizer, `trainable_rows` no dict, a key of it a tensor
+            rather than a variable, or a value does not name rows.
           ValueError: if `optimizer` cannot be wrapped, the reason being told; if a table is wrapped
             twice; if rows are not of their variable's size; if a variable has more than one
             partition and `partition_strategy` is not given; if `slots` or `others` is neither.
@@ -147,6 +147,11 @@ class TrainableRowsOptimizer(tf.train.Optimizer):
             self._base = optimizer._base
             self._tables = WrappedTables(optimizer._tables)
             self._others = others or optimizer._others
+        if isinstance(trainable_rows, Rows):
+            raise TypeError(
+                f"`trainable_rows` must be a dict from variable, or name, to its rows, got "
+                f"{trainable_rows!r}"
+            )
         self._tables.add(Wrap(dict(trainable_rows), axis, partition_strategy, slots == "full"))
         # One of each graph: canned Estimators use one optimizer in the graphs of all their calls.
         self._full_slots: dict[tf.Graph, FullSlots] = {}

@@ -25,7 +25,7 @@ class AuditedTable:
       constants: `Knowledge` of the graph's constants.
       variable: `tf.Variable`.
       frozen_rows: `Rows` of it.
-      axis: int, 0 or 1, the axis that ids count along.
+      axis: int, the axis that ids count along.
 
     Attributes:
       shape: list of ints.

@@ -61,7 +61,8 @@ def _element(fetch, graph):
             return graph.as_graph_element(name)
         except (KeyError, ValueError) as error:
             raise KeyError(
-                f"`fetches` names {name!r}, which is no operation or tensor of the graph: {error}"
+                f"`fetches` names {name!r}, which is no operation or tensor of the graph: "
+                f"{error.args[0]}"
             ) from None
     if isinstance(fetch, (tf.Operation, tf.Tensor)):
         element = fetch

@@ -69,7 +69,7 @@ def audit(
         `projection:1`. A partitioned variable, or the tuple of its partitions, takes the rows of
         the whole table.
       strict: bool, whether findings raise an error.
-      axis: int, 0 or 1, the axis of the variables that ids count along.
+      axis: int, the axis of the variables that ids count along.
       partition_strategy: "mod" or "div", how ids go to the partitions of a partitioned variable.
 
     Returns:

@@ -312,7 +312,19 @@ def _constants(function):
     return rule
 
 
+def _broadcast_gradient_args(value, inputs):
+    """The axes along which the gradient of a broadcast operand is summed, of one of the two."""
+    if any(each.form is not None for each in inputs):
+        return None
+    shape = inputs[value.index].array
+    rank = max(len(each.array) for each in inputs)
+    axes = np.arange(rank)
+    is_one = np.concatenate([np.ones(rank - len(shape), bool), np.asarray(shape) == 1])
+    return Known(axes[is_one].astype(value.dtype.as_numpy_dtype))
+
+
 _RULES = {
+    "BroadcastGradientArgs": _broadcast_gradient_args,
     "Cast": _cast,
     "ExpandDims": _expand_dims,
     "Gather": _gather,

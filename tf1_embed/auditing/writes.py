@@ -36,7 +36,7 @@ class TableWrites:
       constants: `Knowledge` of the graph's constants.
       variable: `tf.Variable`.
       frozen_rows: `Rows` of it.
-      axis: int, 0 or 1, the axis that ids count along.
+      axis: int, the axis that ids count along.
     """
 
     def __init__(

@@ -3,12 +3,12 @@
 Adam's slots begin at zero, and are too small at first; how much too small, it tells from the powers
 of its betas, which it multiplies up in `beta1_power` and `beta2_power`. Those of Keras count in
 `iter`. A clock is of all rows, so that in a checkpoint of a long training it says that no slot
-needs to be corrected, while those of new rows are zeros again: their steps would be 3 to 6.5 times
+needs to be corrected, while those of new rows are zeros again: their steps would be 3 to 6.6 times
 the learning rate. So where rows begin anew, the clock does:
 
     steps over learning rate, constant gradient    1st   2nd   3rd  …  12th
     a table of its own                             1.0   1.0   1.0      1.0
-    new rows, clock of step 3000                   3.2   4.2   4.9      6.5
+    new rows, clock of step 3000                   3.1   4.1   4.8      6.4
     new rows, clock anew                           1.0   1.0   1.0      1.0
     trained beside them, clock anew                .32   .24   .20      .15, then back to 1.0
 

@@ -55,7 +55,7 @@ def grow_checkpoint(
         whose latest is taken. It is not written to.
       tables: list of strings, names or patterns (`user_*`) of variables of shape
         [num_rows, ...]; those of one call get the same ids, unless `num_new_rows` is a dict.
-      out: string, the prefix to write; its folder must exist.
+      out: string, the prefix to write; its folder is made if it is not there.
       num_new_rows: int, the number of rows to append; a dict from each table's name to that of its
         own; or give `id_map`.
       id_map: `tf1_embed.vocabulary.IdMap` from `id_map` or `append_map` there.

@@ -24,7 +24,7 @@ from tf1_embed.checkpoint.slots import (
 from tf1_embed.checkpoint.verify import MAX_LISTED
 from tf1_embed.checkpoint.vocabulary_axis import row_axes
 from tf1_embed.fingerprints import ChangedRows, beside, chunks_of
-from tf1_embed.rows import Rows
+from tf1_embed.rows import Rows, RowsLike, as_rows
 from tf1_embed.vocabulary import IdMap, append_map
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def merge_checkpoint(
     checkpoint: PathLike,
     tables: Sequence[str],
     out: PathLike,
-    trainable_rows: Rows | Mapping[str, Rows] | None = None,
+    trainable_rows: RowsLike | Mapping[str, RowsLike] | None = None,
     base: PathLike | None = None,
     slot_values: Mapping[str, float | str] | None = None,
     clocks: str | None = None,
@@ -65,10 +65,10 @@ def merge_checkpoint(
       checkpoint: string, the prefix of the grown model's checkpoint on a local disk, or a folder,
         whose latest is taken. It is not written to.
       tables: list of strings, the full names of the grown tables, or patterns (`user_*`).
-      out: string, the prefix to write; its folder must exist.
-      trainable_rows: `Rows` of the tables, or a dict from table names to them, for tables of
-        `get_row_split_table`: the checkpoint does not say which rows these are. Such a table keeps
-        its size.
+      out: string, the prefix to write; its folder is made if it is not there.
+      trainable_rows: `Rows` of the tables, or ids, a range, a slice or a bool vector; or a dict
+        from table names to such. For tables of `get_row_split_table`: the checkpoint does not say
+        which rows these are. Such a table keeps its size.
       base: string, the prefix of the checkpoint that the tables grew from, or a folder, whose
         latest is taken: what has no value in `checkpoint` has that of the base. Its rows of the
         tables must have the bits of the frozen ones.
@@ -239,7 +239,7 @@ def _pair_slots(slots, name, new_name):
 
 def _check_names(axes, trainable_rows):
     known = {str(axis) for axis in axes}
-    for name in trainable_rows if isinstance(trainable_rows, dict) else ():
+    for name in trainable_rows if isinstance(trainable_rows, Mapping) else ():
         if name not in known:
             raise KeyError(
                 f"`trainable_rows` has {name!r}, which is none of the tables: "
@@ -274,13 +274,15 @@ def _id_map(reader, axis, new_name, trainable_rows):
     if new_name == trainable_name(axis.name):
         return append_map(axis.size, num_rows)
     rows = trainable_rows
-    if isinstance(rows, dict):
+    if isinstance(rows, Mapping):
         rows = rows.get(str(axis))
     if rows is None:
         raise ValueError(
             f"{str(axis)!r} is a row-split table, and the checkpoint does not say which rows are "
             f"in {variable_name(new_name)!r}. Give them as `trainable_rows` (--trainable-rows)"
         )
+    if not isinstance(rows, Rows):
+        rows = as_rows(f"trainable_rows of {str(axis)!r}", rows, axis.size)
     if (rows.count, rows.size) != (num_rows, axis.size):
         raise ValueError(
             f"`trainable_rows` of {str(axis)!r} must be {num_rows} of {axis.size} rows, got "

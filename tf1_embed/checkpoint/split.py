@@ -16,7 +16,7 @@ from tf1_embed.checkpoint.slots import (
     variable_name,
 )
 from tf1_embed.checkpoint.vocabulary_axis import row_axes
-from tf1_embed.rows import Rows, rows_in_chunk
+from tf1_embed.rows import Rows, RowsLike, as_rows, rows_in_chunk
 
 if TYPE_CHECKING:
     from tf1_embed.types import PathLike, Progress
@@ -27,7 +27,7 @@ def split_checkpoint(
     tables: Sequence[str],
     out: PathLike,
     num_old_rows: int | None = None,
-    trainable_rows: Rows | None = None,
+    trainable_rows: RowsLike | None = None,
     partition_strategy: str | None = None,
     force: bool = False,
     dry_run: bool = False,
@@ -48,9 +48,9 @@ def split_checkpoint(
       checkpoint: string, the prefix of a checkpoint of a `tf.train.Saver` on a local disk, or a
         folder, whose latest is taken. It is not written to.
       tables: list of strings, names or patterns (`user_*`).
-      out: string, the prefix to write; its folder must exist.
+      out: string, the prefix to write; its folder is made if it is not there.
       num_old_rows: int, how many rows stay under the table's name; or give `trainable_rows`.
-      trainable_rows: `Rows` of the tables.
+      trainable_rows: `Rows` of the tables, or ids, a range, a slice or a bool vector.
       partition_strategy: "mod" or "div", needed where a table has partitions. The two variables
         have none.
       force: bool, whether a checkpoint at `out` is replaced. The input never is.
@@ -112,6 +112,8 @@ def _trainable_rows(axis, num_old_rows, trainable_rows):
                 f"{axis.size} rows; got {num_old_rows}"
             )
         return Rows.range(num_old_rows, axis.size, size=axis.size)
+    if not isinstance(trainable_rows, Rows):
+        trainable_rows = as_rows("trainable_rows", trainable_rows, axis.size)
     if trainable_rows.size != axis.size or not 0 < trainable_rows.count < axis.size:
         raise ValueError(
             f"`trainable_rows` must be some, but not all, of the {axis.size} rows of "

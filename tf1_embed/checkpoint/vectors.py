@@ -53,7 +53,7 @@ def import_vectors(
     Args:
       path: string, a file in word2vec's text or binary format, GloVe's, or `.npy`.
       table: string, the variable's name.
-      out: string, the prefix to write; its folder must exist.
+      out: string, the prefix to write; its folder is made if it is not there.
       format: "word2vec", "word2vec-bin", "glove" or "npy"; default: what the file itself shows.
       vocabulary: string, the file to write the tokens to, one a line in the order of the rows.
       encoding: string, that of the tokens in the file.

@@ -161,6 +161,10 @@ def _counts(sizes, by_name, mapping):
 
 def _also(arguments):
     """Returns what else grows, a list; or what asks about it, once all else is checked."""
+    if arguments.also_found and (arguments.also or arguments.only_tables):
+        raise ValueError(
+            "--also-found grows all that is found: give no --also and no --only-tables with it"
+        )
     if arguments.also or arguments.only_tables:
         return arguments.also
     return (lambda found: found) if arguments.also_found else _ask

@@ -350,8 +350,9 @@ def add_clocks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--clocks",
         choices=["fresh", "keep"],
-        help="whether what counts the steps of Adam begins anew with the slots, without which such "
-        "rows step up to 6 times too far (default: fresh, where nothing else steps farther for it)",
+        help="whether what counts the steps of Adam begins anew, as new slots do; if it goes on, "
+        "rows with new slots step up to 6 times too far (default: fresh, where nothing else steps "
+        "farther for it)",
     )
 
 

@@ -131,6 +131,6 @@ def summarize(tables: list[WrappedTable], optimizer: Any, others: str) -> str:
         )
         for line in lines
     ]
-    text.append(f"{len(rest)} other trainable variables: {others}")
+    text.append(f"other trainable variables, {len(rest)}: {others}")
     text.append(f"bytes of slots saved: {saved:,}")
     return "\n".join(text)

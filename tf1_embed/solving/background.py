@@ -130,7 +130,8 @@ class Background:
         if targets is not None:
             self._numbers[4:] += ((targets - right) ** 2).sum(), len(ids)
         if self._log_partitions is not None:
-            values = log_partitions(queries, self.old_rows) + offsets
+            # Without offsets: those are of all rows, and cancel in a softmax.
+            values = log_partitions(queries, self.old_rows)
             self._log_partitions.append(values.astype(np.float32))
 
     @property
@@ -168,7 +169,8 @@ class Background:
     def log_partitions(self) -> np.ndarray | None:
         """The logarithm of each query's partition over the old rows, float32 `[num_queries]`.
 
-        In the order in which the queries were added; None if not asked for.
+        Without the query's offset, which all rows have in common. In the order in which the queries
+        were added; None if not asked for.
         """
         if self._log_partitions is None:
             return None

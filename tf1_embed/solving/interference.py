@@ -43,6 +43,8 @@ def interference(
       >>> found.lost, found.displaced, found.rank_change
       (0.25, 0.5, 1.0)
     """
+    if not hasattr(old_rows, "dtype"):
+        old_rows = np.asarray(old_rows, np.float64)
     num_old, dim = old_rows.shape
     queries, ids, _, _ = check_facts(dim, queries, ids, None, None)
     if ids.size and not 0 <= ids.min() <= ids.max() < num_old:

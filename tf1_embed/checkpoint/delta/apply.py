@@ -51,15 +51,15 @@ def apply_delta(
       base: string, a checkpoint prefix on a local disk, or a folder, whose latest is taken. It is
         not written to.
       deltas: string, the prefix of a delta, or a list of them in the order of their making.
-      out: string, the prefix to write; its folder must exist.
+      out: string, the prefix to write; its folder is made if it is not there.
       slot_values: dict from the last part of a slot variable's name ("Adagrad"), or its whole name,
         to its value in new rows whose slots a delta lacks. Default: what TensorFlow's optimizers
         begin with, and a moving average with the new row itself.
       clocks: "fresh" or "keep": whether what counts the optimizer's steps (Adam's `beta1_power`,
         Keras' `iter`) begins anew, as the slots of new rows do, or goes on as it is, so that
         these rows step up to 6 times too far (see `tf1_embed.checkpoint.clocks`). Default: anew;
-        for AdaMax it must be given. What it begins with, where the checkpoint does not tell, may be
-        in `slot_values`.
+        for AdaMax it must be given. With `others_from`, its clocks are taken, whatever this says.
+        What a clock begins with, where the checkpoint does not tell, may be in `slot_values`.
       others_from: string, the prefix of the checkpoint that the last delta was made from: what the
         deltas left out, such as other variables that were trained and the global step, is as in it.
         Default: as in the base.

@@ -53,8 +53,8 @@ def extract_delta(
         latest is taken. It is not written to.
       grown: string, likewise the grown checkpoint, trained and merged.
       tables: list of strings, names or patterns (`user_*`) of the tables that grew.
-      out: string, the prefix to write; its folder must exist. What the folder's `checkpoint` file
-        names as the latest stays that.
+      out: string, the prefix to write; its folder is made if it is not there. What the folder's
+        `checkpoint` file names as the latest stays that.
       also: list of strings, other variables that grew with them: biases, or, with the axis as in
         "projection:1", projections. What else grew or was trained is left out, and noted; it must
         be given, as [] if need be, where there is any such variable.
@@ -281,7 +281,7 @@ def _written(new, extracted, left_out):
             written.append(Written(name, dtype.name, shape, shapes[name], num_bytes, True))
         elif name in left_out:
             dtype_name = "unknown" if dtype is None else dtype.name
-            note = f"{left_out[name]}, and is left out: applied, the delta leaves it as in the base"
+            note = f"{left_out[name]}, and is left out: delta apply says what becomes of it"
             written.append(Written(name, dtype_name, new.shape(name), None, 0, True, note))
     return written
 

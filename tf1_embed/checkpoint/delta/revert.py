@@ -28,13 +28,14 @@ def revert_delta(
     Of several deltas the last is reverted first. The rows that stay must have the very bits that
     the delta was made for, which is proved by their SHA-256 before anything is written. The rows
     that go, and their slots, may have been trained on since; what the delta says of them is not
-    compared. All else passes through bit for bit. Tables are streamed.
+    compared. All else passes through bit for bit, clocks that began anew when
+    it was applied too, so that they are not those of the base. Tables are streamed.
 
     Args:
       grown: string, the prefix of a checkpoint with the delta's rows, on a local disk, or a folder,
         whose latest is taken. It is not written to.
       delta: string, the prefix of the delta.
-      out: string, the prefix to write; its folder must exist.
+      out: string, the prefix to write; its folder is made if it is not there.
       partition_strategy: as for `apply_delta`.
       force: as for `apply_delta`.
       dry_run: as for `apply_delta`.
