@@ -181,7 +181,7 @@ REFUSED = {
     "a string": (ValueError, "`tables` must be a list of names", {"tables": "e"}),
     "no tables": (ValueError, "got none", {"tables": []}),
     "unknown table": (KeyError, "holds no variable 'f'", {"tables": ["f"]}),
-    "scalar": (ValueError, "'step' must be floats with an axis 0", {"tables": ["step"]}),
+    "scalar": (ValueError, "'step' has no rows, but shape", {"tables": ["step"]}),
     "no checkpoint": (FileNotFoundError, "nothing", {"checkpoint": "nothing"}),
     "output exists": (FileExistsError, "exists", {"out": "parts"}),
     "output is the input": (FileExistsError, "is the checkpoint", {"out": "old", "force": True}),
