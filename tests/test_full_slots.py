@@ -197,8 +197,11 @@ def _two_tables():
 WRAPPED = [(), ("table",), ("table", "other")]
 
 
-@pytest.mark.parametrize("use_resource", [False, True], ids=["ref", "resource"])
-@pytest.mark.parametrize("make", [adam, lambda: tf.train.MomentumOptimizer(0.1, 0.9)])
+@pytest.mark.parametrize(
+    ("make", "use_resource"),
+    [(adam, False), (lambda: tf.train.MomentumOptimizer(0.1, 0.9), True)],
+    ids=["adam-ref", "momentum-resource"],
+)
 @pytest.mark.parametrize(("first", "second"), list(itertools.product(WRAPPED, repeat=2)))
 def test_two_optimizers_have_the_names_and_the_state_that_they_have_unwrapped(
     first, second, make, use_resource
