@@ -23,6 +23,9 @@ _DTYPES = frozenset(
     "bool float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32".split()
 )
 
+# What each of their outputs holds can be told.
+_OF_SEVERAL_OUTPUTS = ("BroadcastGradientArgs", "IdentityN", "RefSwitch", "Switch")
+
 
 class Knowledge(Rules):
     """What the values of a graph hold, if some of them hold given ids.
@@ -52,7 +55,7 @@ class Knowledge(Rules):
             return None
         if kind == "Const":
             return _checked(tf.make_ndarray(node.attr("value")))
-        if value.index and kind not in ("IdentityN", "Switch", "RefSwitch"):
+        if value.index and kind not in _OF_SEVERAL_OUTPUTS:
             return None
         if kind in ("Shape", "Size", "Rank"):
             return _of_shape(kind, node.inputs[0], value)
