@@ -1088,7 +1088,6 @@ def test_optimizer_for_ref_variables_alone_is_told_what_to_do(session):
     np.testing.assert_array_equal(session.run(table)[15], [0.5, 0.5])
 
 
-@pytest.mark.skipif(not hasattr(tf.distribute, "has_strategy"), reason="TensorFlow 1.13 has none")
 def test_strategy_is_refused_by_name_with_the_way_that_works(slots):
     with tf.Graph().as_default():
         strategy = tf.distribute.MirroredStrategy(["/cpu:0"])
