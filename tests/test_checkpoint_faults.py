@@ -30,7 +30,7 @@ import json, os, resource, signal, sys
 import numpy as np
 import shutil, tempfile
 import tf1_embed
-from tf1_embed import new_files
+from tf1_embed.new_files import together
 from tf1_embed.checkpoint.files import writer
 
 def kill_at(number):
@@ -47,7 +47,7 @@ def kill_at(number):
     for name in ("mkdir", "remove", "replace", "rmdir", "unlink"):
         patch(os, name)
     patch(shutil, "copyfile")
-    patch(new_files, "flush_to_disk")
+    patch(together, "flush_to_disk")
     patch(writer.CheckpointWriter, "_write")
     patch(writer.CheckpointWriter, "_write_file")
 

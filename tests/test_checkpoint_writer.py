@@ -20,7 +20,6 @@ from support.tables import (
     save_checkpoint,
     special_rows,
 )
-from tf1_embed import new_files
 from tf1_embed.checkpoint import rewrite as rewriting
 from tf1_embed.checkpoint.files import write_back
 from tf1_embed.checkpoint.files import writer as module
@@ -29,6 +28,7 @@ from tf1_embed.checkpoint.files.find import CheckpointDamaged
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
 from tf1_embed.checkpoint.rewrite import Change, rewrite
+from tf1_embed.new_files import together
 
 TABLE = counting_rows(10, 3)
 
@@ -337,9 +337,9 @@ def leaves_no_trace(folder):
 # Each of them, and where it is called.
 CALLS = {
     "mkdir": os,
-    "open": new_files,
+    "open": together,
     "write_index": module,
-    "flush_to_disk": new_files,
+    "flush_to_disk": together,
     "replace": os,
     "copyfile": shutil,
 }

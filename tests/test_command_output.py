@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from support.tables import counting_rows, load_checkpoint, save_checkpoint
-from tf1_embed import new_files
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
 from tf1_embed.cli import main
+from tf1_embed.new_files.working_folder import WorkingFolder
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -116,7 +116,7 @@ def test_interrupt_says_what_is_written(workdir, capsys, monkeypatch):
     assert not list(workdir.glob("*new*"))
     with monkeypatch.context() as patched:
         # When all has its name, and the rest is cleared away.
-        patched.setattr(new_files._WorkingFolder, "clear", interrupt)
+        patched.setattr(WorkingFolder, "clear", interrupt)
         assert main(GROW) == 130
     error = capsys.readouterr().err
     assert error.startswith("tf1-embed: interrupted, after this was written: ")

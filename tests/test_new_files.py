@@ -1,5 +1,6 @@
 """Files that appear together or not at all, whatever call fails and wherever the process dies."""
 
+import builtins
 import errno
 import fcntl
 import os
@@ -8,8 +9,7 @@ import signal
 
 import pytest
 
-from tf1_embed import new_files
-from tf1_embed.new_files import NewFiles, identities, new_file
+from tf1_embed.new_files import NewFiles, identities, new_file, together
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
 
@@ -21,7 +21,7 @@ def nobody_pulls_the_plug(monkeypatch):
 
 # All that changes something on the disk.
 CALLS = ["mkdir", "remove", "replace", "rmdir", "fsync", "open", "copyfile"]
-PLACES = {"open": new_files, "copyfile": shutil}
+PLACES = {"open": builtins, "copyfile": shutil}
 
 
 def faults(fault):
@@ -162,14 +162,14 @@ def test_process_killed_while_it_undoes_is_undone_by_the_next(tmp_path):
         # The first one dies when all but one of the files have moved.
         child = os.fork()
         if child == 0:
-            real = new_files.flush_to_disk
+            real = together.flush_to_disk
 
             def flush(path, real=real):
                 real(path)
                 if path == str(tmp_path / "out" / "lists"):
                     die()
 
-            new_files.flush_to_disk = flush
+            together.flush_to_disk = flush
             write(tmp_path / "out", b"new")
         os.waitpid(child, 0)
         assert "data" in contents(tmp_path / "out")
@@ -216,7 +216,7 @@ def test_file_that_somebody_wrote_after_a_killed_run_stays(tmp_path):
     make(tmp_path / "out", True)
     child = os.fork()
     if child == 0:
-        new_files.flush_to_disk = lambda path: "lists" in path and path[-1] == "s" and die()
+        together.flush_to_disk = lambda path: "lists" in path and path[-1] == "s" and die()
         write(tmp_path / "out", b"new")
     os.waitpid(child, 0)
     (tmp_path / "out" / "index").unlink()
@@ -250,9 +250,9 @@ def test_without_locks_what_a_killed_run_left_is_named(tmp_path, monkeypatch):
 
 
 def test_what_was_published_is_noted(tmp_path, monkeypatch):
-    monkeypatch.setattr(new_files, "published", [])
+    monkeypatch.setattr(together, "published", [])
     write(tmp_path, b"new")
-    assert {os.path.relpath(path, str(tmp_path)) for path in new_files.published} == set(NEW)
+    assert {os.path.relpath(path, str(tmp_path)) for path in together.published} == set(NEW)
 
     def interrupt(path):
         raise KeyboardInterrupt
@@ -261,7 +261,7 @@ def test_what_was_published_is_noted(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         with new_file(str(tmp_path / "single")):
             pass
-    assert new_files.published[-1] == str(tmp_path / "single")
+    assert together.published[-1] == str(tmp_path / "single")
 
 
 def test_links_and_relative_paths_are_the_file_that_they_lead_to(tmp_path, monkeypatch):
