@@ -30,11 +30,12 @@ PYTHONS = {
 
 # The table and its lookup, the gradients, the optimizer, the proof, the checkpoints.
 CORE = """
-    imports rows row_ops initializers sources table lookup partitioned_tables
-    gradients optimizer invariants audit tensorflow_facts
+    imports rows row_ops initializers sources table lookup partitions partitioned_tables
+    gradients optimizer full_slots wrapped_tables invariants audit audit_result tensorflow_facts
     fingerprints certificates proof tensorboard
     crc32c checkpoint_index checkpoint_reader checkpoint_writer
-    grow slots split merge verify delta certified_checkpoints
+    grow clocks slots split merge verify diff delta certified_checkpoints
+    row_queries solving
 """.split()
 
 # Of a test with more cases than these, the others are left to `make test`.
