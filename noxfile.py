@@ -31,7 +31,7 @@ PYTHONS = {
 # The table and its lookup, the gradients, the optimizer, the proof, the checkpoints.
 CORE = """
     imports rows row_ops initializers sources table lookup partitions partitioned_tables
-    gradients optimizer full_slots wrapped_tables invariants audit audit_result tensorflow_facts
+    gradients optimizer full_slots wrapped_tables invariants audit tensorflow_facts
     fingerprints certificates proof tensorboard
     crc32c checkpoint_index checkpoint_reader checkpoint_writer
     grow clocks slots split merge verify diff delta certified_checkpoints

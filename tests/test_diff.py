@@ -36,7 +36,7 @@ def pair(tmp_path_factory):
     new["bias"] = np.append(OLD["bias"], [1, 2]).astype("f")
     new["bias"][3] += 2
     new["proj"] = np.concatenate([OLD["proj"], np.zeros([3, 2], "f")], axis=1)
-    new["square"] = np.pad(OLD["square"], [(0, 0), (0, 1)])
+    new["square"] = np.pad(OLD["square"], [(0, 0), (0, 1)], "constant")
     new["dense"] = OLD["dense"] + np.float32([[0, 0], [0, 0.25], [0, 0], [-1, 0]])
     new["labels"] = np.array([b"a", b"bc"])
     new["step"] = np.int64(250)
