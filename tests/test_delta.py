@@ -1,6 +1,7 @@
 """Deltas: extracted, applied, stacked, reverted, refused, and read whatever they hold."""
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -27,6 +28,7 @@ from support.tables import (
     truncate,
 )
 from tf1_embed.checkpoint.delta import read_delta
+from tf1_embed.checkpoint.delta.order import decode_order, encode_order
 from tf1_embed.checkpoint.files.find import CheckpointDamaged
 from tf1_embed.cli import main
 from tf1_embed.rows import Rows
@@ -395,15 +397,135 @@ def test_tokens_of_the_new_rows_are_noted(tmp_path):
         )
 
 
-def test_growth_in_another_order_is_refused(tmp_path):
+def grown_by(values, id_map, random):
+    """Returns the variables of `values_of` as an `IdMap` makes them, with new rows at random."""
+    grown = dict(values)
+    old_ids = id_map.old_ids(np.arange(id_map.num_rows))
+    for name, axis in AXES.items():
+        rows = np.moveaxis(values[name], axis, 0)
+        new = random.standard_normal((id_map.num_rows, *rows.shape[1:])).astype(np.float32)
+        new[old_ids >= 0] = rows[old_ids[old_ids >= 0]]
+        grown[name] = np.ascontiguousarray(np.moveaxis(new, 0, axis))
+    return grown
+
+
+def random_map(num_old_rows, random):
+    """Returns an `IdMap` that adds rows anywhere and drops, moves or keeps the others."""
+    order = random.permutation(num_old_rows)
+    kept = order[: random.randint(1, num_old_rows + 1)]
+    if random.randint(2):
+        kept = np.sort(kept)
+    num_rows = kept.size + random.randint(1, 5)
+    new_rows = Rows.of(random.choice(num_rows, num_rows - kept.size, replace=False), num_rows)
+    return IdMap(new_rows, num_old_rows, kept)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rows_that_moved_and_rows_that_were_dropped_stack_and_revert(tmp_path, seed):
+    random = np.random.RandomState(seed)
+    # The first of some stacks keeps the order, and drops none.
+    maps = [append_map(9, 2, (0, 1))] if seed % 2 else [random_map(9, random)]
+    values = [{name: each for name, each in values_of(9).items() if name != "other"}]
+    for _ in range(3):
+        values.append(grown_by(values[-1], maps[-1], random))
+        maps.append(random_map(maps[-1].num_rows, random))
+    models = [save_checkpoint(tmp_path / f"m{n}", each) for n, each in enumerate(values)]
+    deltas = [str(tmp_path / f"d{number}") for number in range(3)]
+    for number, out in enumerate(deltas):
+        pair = models[number : number + 2]
+        tf1_embed.extract_delta(*pair, TABLES, out, also=ALSO, id_map=maps[number])
+    for count in (1, 2, 3):
+        out = str(tmp_path / f"applied{count}")
+        tf1_embed.apply_delta(models[0], deltas[:count], out)
+        assert_same(load_checkpoint(out), values[count])
+    for number in (2, 1, 0):
+        out, grown = str(tmp_path / f"back{number}"), out
+        tf1_embed.revert_delta(grown, deltas[number], out)
+        assert_same(load_checkpoint(out), values[number])
+
+
+@pytest.mark.parametrize("strategy", ["mod", "div"])
+def test_rows_that_moved_among_partitions(tmp_path, strategy):
+    old, mapping = counting_rows(7), id_map(list("abcdefg"), list("gxbaydfec"))
+    new = np.where(mapping.old_ids(range(9))[:, None] < 0, 50, old[mapping.old_ids(range(9))])
+    values = [{"e": old, "e/Adam": -old}, {"e": new, "e/Adam": -new}]
+    models = []
+    for number, each in enumerate(values):
+        count, places = len(each["e"]), np.arange(len(each["e"]))
+        if strategy == "mod":
+            places = np.concatenate([np.arange(part, count, 3) for part in range(3)])
+        stored = {name: rows[places].astype("f") for name, rows in each.items()}
+        models.append((save_checkpoint(tmp_path / f"m{number}", stored, 3), stored))
+    (base, before), (grown, after) = models
+    options = {"partition_strategy": strategy}
+    tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d", id_map=mapping, **options)
+    tf1_embed.apply_delta(base, tmp_path / "d", tmp_path / "out", **options)
+    assert_same(load_checkpoint(tmp_path / "out"), after)
+    tf1_embed.revert_delta(tmp_path / "out", tmp_path / "d", tmp_path / "back", **options)
+    assert_same(load_checkpoint(tmp_path / "back"), before)
+
+
+def test_slots_of_dropped_rows_that_a_delta_lacks_begin_anew(tmp_path):
+    old, mapping = counting_rows(3), id_map(list("abc"), list("cxa"), drop_missing=True)
+    base = save_checkpoint(tmp_path / "base", {"e": old, "e/gizmo": old})
+    values = np.stack([old[2], [9, 9], old[0]]).astype(np.float32)
+    grown = save_checkpoint(tmp_path / "grown", {"e": values, "e/gizmo": values})
+    options = {"id_map": mapping, "with_slots": False}
+    tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d", **options)
+    assert read_delta(tmp_path / "d").tables["e"].dropped["e"].tolist() == [old[1].tolist()]
+    with pytest.raises(ValueError, match="gizmo"):
+        tf1_embed.revert_delta(grown, tmp_path / "d", tmp_path / "back")
+    with pytest.raises(KeyError, match="NoSuchSlot"):
+        tf1_embed.revert_delta(grown, tmp_path / "d", tmp_path / "back", {"NoSuchSlot": 1})
+    tf1_embed.revert_delta(grown, tmp_path / "d", tmp_path / "back", {"gizmo": 0.5})
+    expected = np.stack([old[0], [0.5, 0.5], old[2]]).astype(np.float32)
+    assert_same(load_checkpoint(tmp_path / "back"), {"e": old, "e/gizmo": expected})
+
+
+def test_growth_that_is_not_what_the_map_says_is_refused(tmp_path):
     base = save_checkpoint(tmp_path / "base", {"e": counting_rows(3)})
     grown = save_checkpoint(tmp_path / "grown", {"e": counting_rows(4)[[1, 0, 2, 3]]})
     dropped = IdMap(Rows.of([2, 3], 4), 3, np.array([0, 1]))
-    for mapping in (id_map(list("abc"), list("bacd")), dropped):
-        with pytest.raises(ValueError, match="moves or drops old rows"):
+    for mapping, found in (
+        (None, r"2 of 3 old rows \(ids 0, 1\) of 'e'.*--old-vocab"),
+        (dropped, r"2 of 2 old rows \(ids 0, 1\)"),
+        (append_map(3, 2), "`id_map` is of 3 and 5 rows"),
+        (IdMap(Rows.range(0, 0, size=4), 3, np.array([0, 1, 2, 0])), "none that is new"),
+    ):
+        with pytest.raises(ValueError, match=found):
             tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d", id_map=mapping)
-    with pytest.raises(ValueError, match="`id_map` is of 3 and 5 rows"):
-        tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d", id_map=append_map(3, 2))
+    assert not list(tmp_path.glob("d.*"))
+
+
+def test_order_takes_few_bytes_where_tokens_stay_behind_one_another(tmp_path):
+    num_rows, random = 200000, np.random.RandomState(0)
+    moved = np.arange(num_rows)
+    for place, other in random.randint(num_rows, size=[500, 2]):
+        moved = np.insert(np.delete(moved, place), other, moved[place])
+    for order, most in (
+        (np.arange(num_rows)[::2], 1000),
+        (moved, 500 * 24),
+        (random.permutation(num_rows), 3 * num_rows),
+    ):
+        encoded = encode_order(order, num_rows)
+        assert encoded.size < most
+        assert np.array_equal(decode_order(encoded, order.size, num_rows), order)
+
+
+def test_bytes_that_are_no_order_are_refused():
+    valid = encode_order(np.array([2, 0, 1]), 3)
+    for content, count, num_old_rows, what in (
+        (valid, 2, 3, "of 2 rows"),
+        (valid, 4, 4, "of 4 rows"),
+        (valid, 2**61, 2**61, "of 2305843009213693952 rows"),
+        (valid[:-5], 3, 3, "of 3 rows"),
+        (valid[::-1], 3, 3, "header"),
+        (valid[:0], 0, 3, "of 0 rows"),
+        (valid, 3, 2, "ids below 2"),
+        (encode_order(np.array([1, 1, 1]), 3), 3, 3, "each id once"),
+    ):
+        with pytest.raises(ValueError, match=what):
+            decode_order(content, count, num_old_rows)
 
 
 def test_a_changed_old_row_is_named_and_refused(save, tmp_path):
@@ -413,7 +535,7 @@ def test_a_changed_old_row_is_named_and_refused(save, tmp_path):
     base, grown = save(16), save(18, **changed)
     with pytest.raises(ValueError, match=r"2 of 16 old rows \(ids 3, 7\) of 'e'"):
         tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d", also=[])
-    with pytest.raises(ValueError, match="old columns of 'projection'"):
+    with pytest.raises(ValueError, match=r"1 of 16 old columns \(ids 5\) of 'projection'"):
         tf1_embed.extract_delta(base, grown, ["bias"], tmp_path / "d", also=["projection:1"])
     assert not list(tmp_path.glob("d.*"))
 
@@ -556,6 +678,13 @@ def test_changed_json_is_refused(deltas, tmp_path, key, value, what):
         (lambda c: c["tables"]["e"].update(slots=[]), "`slots` of 'e' must be a dict"),
         (lambda c: c.update(tokens=["a", "a"]), "`tokens` must be a list of tokens, each once"),
         (lambda c: c.update(tokens=["a"]), "1 tokens, but"),
+        (lambda c: c.update(others=[]), "`others` must be a dict from names"),
+        (lambda c: c.update(others={"f": None}), "other tensors"),
+        (lambda c: c["tables"]["e"].update(order=3), "`order` of 'e' must be the name"),
+        (lambda c: c["tables"]["e"].update(order="f"), "does not hold 'f'"),
+        (lambda c: c["tables"]["e"].update(order="e"), "'e' must be an order"),
+        (lambda c: c["tables"]["e"].update(dropped=3), "`dropped` of 'e' must be"),
+        (lambda c: c["tables"]["e"].update(dropped={}), "the dropped rows of 'e'"),
     ],
 )
 def test_json_of_another_form_is_refused_with_its_place(deltas, change, what):
@@ -580,10 +709,14 @@ def small_delta(tmp_path_factory):
     """A delta, and the content of its JSON."""
     folder = tmp_path_factory.mktemp("small")
     values = {"e": counting_rows(4), "e/Adam": counting_rows(4), "bias": counting_rows(4, None)}
-    base = save_checkpoint(folder / "base", {name: each[:2] for name, each in values.items()})
-    grown = save_checkpoint(folder / "grown", values)
-    prefix = str(folder / "d")
-    tf1_embed.extract_delta(base, grown, TABLES, prefix, also=["bias"], tokens=list("abcd"))
+    base = {name: each[[3, 2, 0]] for name, each in values.items()}
+    for each in base.values():
+        each[1] = 50
+    base = save_checkpoint(folder / "base", {**base, "other": np.float32(1)})
+    grown = save_checkpoint(folder / "grown", {**values, "other": np.float32(2)})
+    prefix, mapping = str(folder / "d"), id_map(list("dxa"), list("abcd"), drop_missing=True)
+    options = {"also": ["bias"], "tokens": list("abcd"), "others": "from-grown"}
+    tf1_embed.extract_delta(base, grown, TABLES, prefix, id_map=mapping, **options)
     return prefix, Path(f"{prefix}.delta.json").read_bytes()
 
 
@@ -864,7 +997,7 @@ def trained_on(tmp_path):
 def test_what_a_delta_would_leave_out_is_asked(trained_on, tmp_path, capsys):
     (base, grown), values = trained_on
     out = str(tmp_path / "delta")
-    with pytest.raises(ValueError, match="dense changed; softmax grew.*softmax:1.*--only-tables"):
+    with pytest.raises(ValueError, match="dense changed; softmax grew.*softmax:1.*--others keep"):
         tf1_embed.extract_delta(base, grown, ["words"], out)
     arguments = ["delta", "extract", base, grown, "--table", "words", "--out", out]
     assert main(arguments) == 2
@@ -907,9 +1040,135 @@ def test_apply_certifies_the_rows_of_the_base(trained_on, tmp_path):
         assert (found.num_rows, found.num_changed) == (6, 0)
 
 
+def test_others_are_stored_whole_if_asked_and_come_back(trained_on, tmp_path, capsys):
+    (base, grown), values = trained_on
+    values = {**values, "fresh": np.int32([[1, 2]]), "words/Adam": -counting_rows(8)}
+    grown = save_checkpoint(tmp_path / "grown2", values)
+    delta, out, back = (str(tmp_path / name) for name in ("delta", "out", "back"))
+    arguments = ["--table", "words", "--others", "from-grown", "--out", delta]
+    assert main(["delta", "extract", base, grown, *arguments]) == 0
+    text = capsys.readouterr().out
+    for line in ("softmax: grew, and is stored whole", "fresh: is new, and is stored whole"):
+        assert line in text
+    found = read_delta(delta)
+    assert (found.left_out, found.others["fresh"]) == ((), None)
+    assert set(found.others) == {"dense", "fresh", "global_step", "softmax"}
+    tf1_embed.apply_delta(base, delta, out)
+    # The base has no slots of the table.
+    expected = {name: each for name, each in values.items() if name != "words/Adam"}
+    assert_same(load_checkpoint(out), expected)
+    tf1_embed.revert_delta(out, delta, back)
+    assert_same(load_checkpoint(back), load_checkpoint(base))
+
+
+def test_what_the_last_delta_says_of_a_variable_counts(trained_on, tmp_path):
+    (base, grown), values = trained_on
+    last = {**values, "words": counting_rows(9), "dense": values["dense"] + 1}
+    later = save_checkpoint(tmp_path / "later", last)
+    first, second = str(tmp_path / "first"), str(tmp_path / "second")
+    tf1_embed.extract_delta(base, grown, ["words"], first, others="from-grown")
+    tf1_embed.extract_delta(grown, later, ["words"], second, others="keep")
+    written = tf1_embed.apply_delta(base, [first, second], tmp_path / "out")
+    assert_same(load_checkpoint(tmp_path / "out"), {**last, "dense": values["dense"]})
+    notes = {each.name: each.note for each in written if each.note is not None}
+    as_in_first = f"as in delta {first}"
+    assert notes == {
+        "dense": f"{as_in_first}; where the delta was made, it was another",
+        "global_step": as_in_first,
+        "softmax": as_in_first,
+    }
+    tf1_embed.apply_delta(base, [first, second], tmp_path / "out2", others_from=later)
+    assert_same(load_checkpoint(tmp_path / "out2"), last)
+    # The other way round the last one has it.
+    tf1_embed.extract_delta(base, grown, ["words"], first, others="keep", force=True)
+    tf1_embed.extract_delta(grown, later, ["words"], second, others="from-grown", force=True)
+    written = tf1_embed.apply_delta(base, [first, second], tmp_path / "out3")
+    notes = {each.name: each.note for each in written if each.note is not None}
+    assert notes["dense"] == f"as in delta {second}"
+    assert notes["softmax"].startswith("as in the base; ")
+
+
+def test_clocks_come_with_the_others(tmp_path):
+    values = {"e": counting_rows(3), "e/Adam": counting_rows(3), "e/Adam_1": counting_rows(3)}
+    powers = {"beta1_power": np.float32(0.9**500), "beta2_power": np.float32(0.999**500)}
+    base = save_checkpoint(tmp_path / "base", {**values, **powers})
+    values = {name: counting_rows(4) for name in values}
+    after = {"beta1_power": np.float32(0.9**20), "beta2_power": np.float32(0.999**20)}
+    grown = save_checkpoint(tmp_path / "grown", {**values, **after})
+    tf1_embed.extract_delta(base, grown, TABLES, tmp_path / "d", others="from-grown")
+    tf1_embed.apply_delta(base, tmp_path / "d", tmp_path / "out")
+    assert_same(load_checkpoint(tmp_path / "out"), {**values, **after})
+    tf1_embed.revert_delta(tmp_path / "out", tmp_path / "d", tmp_path / "back")
+    assert_same(load_checkpoint(tmp_path / "back"), load_checkpoint(base))
+
+
+@pytest.mark.parametrize(
+    "answer, left_out", [("keep", 3), ("k", 3), ("from-grown", 0), ("FROM", 0), ("", None)]
+)
+def test_others_are_asked_for_at_a_terminal(
+    trained_on, tmp_path, capsys, monkeypatch, answer, left_out
+):
+    (base, grown), _ = trained_on
+    stdin = io.StringIO(answer + "\n")
+    stdin.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdin", stdin)
+    out = str(tmp_path / "delta")
+    arguments = ["delta", "extract", base, grown, "--table", "words", "--out", out]
+    assert main(arguments) == (2 if left_out is None else 0)
+    error = capsys.readouterr().err
+    assert "These are not as in the base: dense changed; softmax grew." in error
+    if left_out is None:
+        assert error.endswith("must be keep or from-grown, got ''; nothing was written\n")
+        assert not os.path.exists(f"{out}.index")
+    else:
+        assert len(read_delta(out).left_out) == left_out
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    sys.stdin.isatty = lambda: True
+    assert main([*arguments, "--force"]) == 2
+    assert "no answer: the input ended; nothing was written" in capsys.readouterr().err
+
+
+def test_options_of_extract_that_contradict_are_refused(trained_on, tmp_path, capsys):
+    (base, grown), _ = trained_on
+    words = tmp_path / "words.txt"
+    words.write_text("a\nb\n")
+    extract = ["delta", "extract", base, grown, "--table", "words", "--out", str(tmp_path / "d")]
+    for options, what in (
+        (["--only-tables", "--others", "from-grown"], "--only-tables leaves all else out"),
+        (["--only-tables", "--also", "softmax:1"], "--only-tables leaves all else out"),
+        (["--drop-missing"], "--drop-missing needs --old-vocab and --new-vocab"),
+        (["--old-vocab", str(words)], "--old-vocab needs --new-vocab"),
+    ):
+        assert main([*extract, *options]) == 2
+        assert what in capsys.readouterr().err
+    with pytest.raises(ValueError, match="`others` must be"):
+        tf1_embed.extract_delta(base, grown, ["words"], tmp_path / "d", others="all")
+
+
+def test_deltas_by_token_of_the_command(tmp_path, capsys):
+    old, new = ["the", "of", "cat", "dog"], ["of", "new", "the", "dog", "york"]
+    for name, tokens in (("old.txt", old), ("new.txt", new)):
+        (tmp_path / name).write_text("".join(each + "\n" for each in tokens))
+    values = {"e": counting_rows(4), "e/Adam": -counting_rows(4), "bias": counting_rows(4, None)}
+    base = save_checkpoint(tmp_path / "base", values)
+    grown, delta, out, back = (str(tmp_path / name) for name in ("grown", "delta", "out", "back"))
+    words = ["--old-vocab", f"{tmp_path}/old.txt", "--new-vocab", f"{tmp_path}/new.txt"]
+    of = ["--table", "e", "--also", "bias", *words, "--drop-missing"]
+    assert main(["grow", base, *of, "--out", grown]) == 0
+    assert "e: 3 rows kept (2 of them moved), 1 dropped, 2 new" in capsys.readouterr().out
+    assert main(["delta", "extract", base, grown, *of, "--out", delta]) == 0
+    assert read_delta(delta).tokens == ("new", "york")
+    assert main(["delta", "apply", base, delta, "--out", out]) == 0
+    assert_same(load_checkpoint(out), load_checkpoint(grown))
+    assert main(["delta", "revert", out, delta, "--out", back]) == 0
+    assert_same(load_checkpoint(back), values)
+
+
 def test_deltas_that_note_nothing_left_out_are_read(deltas):
     edit(deltas[1][0], lambda content: content.pop("left_out"))
-    assert tf1_embed.read_delta(deltas[1][0]).left_out == ()
+    edit(deltas[1][0], lambda content: content.pop("others"))
+    delta = tf1_embed.read_delta(deltas[1][0])
+    assert (delta.left_out, delta.others) == ((), {})
     edit(deltas[1][0], lambda content: content.update(left_out=[3]))
     with pytest.raises(ValueError, match="`left_out` must be a list of names"):
         tf1_embed.read_delta(deltas[1][0])

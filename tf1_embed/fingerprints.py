@@ -7,7 +7,7 @@ long as this digest is the same.
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Iterable, Iterator, Sequence
+from typing import Any, Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -15,13 +15,19 @@ from tf1_embed.bfloat16 import as_numbers, name_of
 from tf1_embed.rows import Rows, ids_of, rows_in_chunk
 
 
-def digest_of(values: Any, rows: Rows | None = None, axis: int = 0) -> str:
+def digest_of(
+    values: Any,
+    rows: Rows | None = None,
+    axis: int = 0,
+    update: Callable[[int], object] | None = None,
+) -> str:
     """Returns the fingerprint of rows of what is indexed by ids, chunk by chunk.
 
     Args:
       values: array of shape [num_rows, ...], or what has `dtype` and `shape` and is indexed as one.
       rows: `Rows` of it, of any size that it had or has; default: all.
       axis: int, along which the ids count. What is hashed is what `np.take(values, ids, axis)` has.
+      update: function that is given the number of bytes of each chunk.
 
     Returns:
       string of 64 hexadecimal digits.
@@ -36,6 +42,8 @@ def digest_of(values: Any, rows: Rows | None = None, axis: int = 0) -> str:
     digest = Digest(values.dtype, shape[:axis] + (rows.count,) + shape[axis + 1 :])
     for _, chunk in chunks_of(values, rows, axis):
         digest.update(chunk)
+        if update is not None:
+            update(chunk.nbytes)
     return digest.hexdigest()
 
 

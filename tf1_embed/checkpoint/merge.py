@@ -10,7 +10,7 @@ from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
 from tf1_embed.checkpoint.growth import Growth, certificates_of
-from tf1_embed.checkpoint.rewrite import Change, Written, rewrite
+from tf1_embed.checkpoint.rewrite import Change, Copy, Written, rewrite
 from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, check_slot_values, initial_value
 from tf1_embed.checkpoint.slots import (
     CHOSEN_ROWS,
@@ -120,7 +120,7 @@ def merge_checkpoint(
         clocks_found = find_clocks(reader) + (find_clocks(base_reader) if base_reader else [])
         check_slot_values(slots + of_base, slot_values, clocks_found)
         _refuse_slots_of_objects(slots + of_base)
-        changes: dict[str, Change | None] = {}
+        changes: dict[str, Change | Copy | None] = {}
         growths: list[Growth] = []
         begun: list[Slot] = []
         for axis in axes:
@@ -167,10 +167,11 @@ def merge_checkpoint(
                     changes[clock] = change
         changes.update(fresh_clocks(reader, begun, clocks, slot_values))
         certify = certificates_of(growths)
-        taken = set() if base_reader is None else set(base_reader.names())
-        taken -= {*reader.names(), *changes}
-        writing = (out, force, dry_run, progress, certify)
-        return rewrite(reader, changes, *writing, base_reader, taken)
+        if base_reader is not None:
+            note = f"as in {base_reader.prefix}"
+            for name in set(base_reader.names()).difference(reader.names(), changes):
+                changes[name] = Copy(base_reader, name, note)
+        return rewrite(reader, changes, out, force, dry_run, progress, certify)
 
 
 def _check_base(reader, axis, id_map, base_reader, partition_strategy):

@@ -60,6 +60,20 @@ class Change(NamedTuple):
         return num_values(shape) * self.dtype.size
 
 
+class Copy(NamedTuple):
+    """A tensor that is as in another checkpoint, bit for bit.
+
+    Attributes:
+      reader: `CheckpointReader` of that one.
+      source: string, the tensor's name there.
+      note: string, what a user should know of it.
+    """
+
+    reader: CheckpointReader
+    source: str
+    note: str
+
+
 class Written(NamedTuple):
     """What became, or with `dry_run` would become, of a tensor of a checkpoint.
 
@@ -100,20 +114,18 @@ class Silence:
 
 def rewrite(
     reader: CheckpointReader,
-    changes: Mapping[str, Change | None],
+    changes: Mapping[str, Change | Copy | None],
     out: PathLike,
     force: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
     certify: Callable[[], Any] | None = None,
-    other: CheckpointReader | None = None,
-    taken: Iterable[str] = (),
 ) -> list[Written]:
     """Writes a checkpoint anew. What is not named passes through bit for bit.
 
     Args:
       reader: `CheckpointReader`.
-      changes: dict from a tensor's name to its `Change`, or None if it is left out.
+      changes: dict from a tensor's name to its `Change` or `Copy`, or None if it is left out.
       out: string, the prefix to write.
       force: bool, whether a checkpoint there is replaced.
       dry_run: bool, whether nothing is written.
@@ -121,8 +133,6 @@ def rewrite(
         `update(num_bytes)`, such as a `tqdm`.
       certify: function without arguments that returns a list of `Certificate`, called when all
         tensors are written; they are put beside the checkpoint.
-      other: `CheckpointReader` of another checkpoint, of which something is read.
-      taken: iterable of strings, the tensors that are as in that one.
 
     Returns:
       list of `Written`, by name.
@@ -132,19 +142,19 @@ def rewrite(
       CheckpointDamaged: if the checkpoint that is read is damaged.
     """
     written = []
-    taken = set(taken)
-    for name in sorted(taken.union(reader.names(), changes)):
+    for name in sorted({*reader.names(), *changes}):
         change = changes.get(name)
         if name in changes and change is None:
             dtype_name, shape = _dtype_name(reader, name), reader.shape(name)
             written.append(Written(name, dtype_name, shape, None, 0, True))
+        elif isinstance(change, Copy):
+            of, source, note = change
+            shapes = reader.shape(name) if name in reader.names() else None, of.shape(source)
+            about = (_dtype_name(of, source), *shapes, of.num_bytes(source))
+            written.append(Written(name, *about, changed=True, note=note))
         elif change is not None:
             about = (change.dtype.name, change.old_shape, change.shape, change.num_bytes)
             written.append(Written(name, *about, changed=True, note=change.note))
-        elif other is not None and name in taken:
-            old_shape = reader.shape(name) if name in reader.names() else None
-            about = (_dtype_name(other, name), old_shape, other.shape(name), other.num_bytes(name))
-            written.append(Written(name, *about, changed=True, note=f"as in {other.prefix}"))
         else:
             shape = reader.shape(name)
             size = reader.num_bytes(name)
@@ -158,20 +168,21 @@ def rewrite(
         with writer:
             for each in written:
                 if each.name not in changes:
-                    source = reader if other is None or each.name not in taken else other
-                    writer.copy(source, each.name)
+                    writer.copy(reader, each.name)
                 elif each.new_shape is not None:
                     _write(writer, reader, each.name, changes[each.name])
-            reader.check_rest()
-            if other is not None:
-                other.check_rest()
+            copies = [each for each in changes.values() if isinstance(each, Copy)]
+            for read in {reader, *(each.reader for each in copies)}:
+                read.check_rest()
             if certify is not None:
                 writer.add_file(writer.prefix + SUFFIX, encode_certificates(certify()))
     return written
 
 
 def _write(writer, reader, name, change):
-    if change.append is not None:
+    if isinstance(change, Copy):
+        writer.copy(change.reader, change.source, name)
+    elif change.append is not None:
         source, chunks, note = change.append
         writer.append(name, reader, source, change.shape, chunks(), note)
     else:

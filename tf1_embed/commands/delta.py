@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from tf1_embed.commands import options, output
-from tf1_embed.commands.paths import Input, InputCheckpoint
+from tf1_embed.commands import options, output, questions
+from tf1_embed.commands.paths import InputCheckpoint
 
 _EXTRACT = (
     "tf1-embed delta extract runs/base runs/grown --table embedding --also bias --out runs/delta"
@@ -44,15 +44,23 @@ def _add_extract(deltas):
         "--also", metavar="NAME[:AXIS]", action="append", default=[], help="as for grow"
     )
     extract.add_argument(
-        "--only-tables",
-        action="store_true",
-        help="leave out all else that grew or changed; else it is an error",
+        "--others",
+        choices=["keep", "from-grown"],
+        help="what becomes of other variables that grew or changed: once the delta is applied, "
+        "they are as in BASE, or as in GROWN, for which the delta has them whole (default: it is "
+        "asked)",
     )
     extract.add_argument(
-        "--new-vocab", metavar="FILE", type=Input, help="note the tokens of the new rows"
+        "--only-tables",
+        action="store_true",
+        help="give no --also and keep the others, and do not ask",
     )
-    options.add_first_column(extract)
-    options.add_reserved(extract)
+    options.add_vocabularies(
+        extract,
+        "with --new-vocab: old rows are where their tokens are now",
+        "note the tokens of the new rows",
+        "keep the rows of tokens that the new one lacks in the delta; else they are an error",
+    )
     options.add_partition_strategy(extract)
     options.add_output(extract)
 
@@ -60,21 +68,44 @@ def _add_extract(deltas):
 def _extract(arguments):
     from tf1_embed.checkpoint.delta import extract_delta
 
-    tokens = None
+    tokens, id_map = None, None
+    tables = options.tables(arguments, arguments.base)
     if arguments.new_vocab is not None:
         tokens = options.tokens(arguments, arguments.new_vocab)
+    if arguments.old_vocab is not None:
+        if tokens is None:
+            raise ValueError("--old-vocab needs --new-vocab")
+        id_map = options.vocabulary_map(arguments, options.num_rows(arguments.base, tables))
+    elif arguments.drop_missing:
+        raise ValueError("--drop-missing needs --old-vocab and --new-vocab")
+    if arguments.only_tables and (arguments.also or arguments.others == "from-grown"):
+        raise ValueError(
+            "--only-tables leaves all else out: give no --also and no --others with it"
+        )
     written = extract_delta(
         arguments.base,
         arguments.grown,
-        options.tables(arguments, arguments.base),
+        tables,
         arguments.out,
         also=arguments.also if arguments.also or arguments.only_tables else None,
+        id_map=id_map,
         tokens=tokens,
         reserved=options.reserved(arguments),
+        others=arguments.others or (_ask if questions.at_terminal() else None),
         partition_strategy=arguments.partition_strategy,
         **options.writing(arguments, "Extracting"),
     )
     return output.print_written(arguments, written)
+
+
+def _ask(found):
+    """Returns what becomes of other variables that grew or changed, once all else is checked."""
+    return questions.ask(
+        f"These are not as in the base: {'; '.join(map(output.escaped, found))}.",
+        "Are they as in the base once the delta is applied, or as in the grown checkpoint?",
+        "keep",
+        "from-grown",
+    )
 
 
 def _add_apply(deltas):
@@ -140,6 +171,7 @@ def _add_revert(deltas):
     revert.add_argument(
         "delta", metavar="DELTA", type=InputCheckpoint, help="the delta that was applied last"
     )
+    options.add_slot_values(revert, "rows that are back and whose slots the delta lacks")
     options.add_partition_strategy(revert)
     options.add_output(revert)
 
@@ -151,6 +183,7 @@ def _revert(arguments):
         arguments.grown,
         arguments.delta,
         arguments.out,
+        slot_values=options.slot_values(arguments),
         partition_strategy=arguments.partition_strategy,
         **options.writing(arguments, "Reverting"),
     )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 
-from tf1_embed.commands import options, output
+from tf1_embed.commands import options, output, questions
 from tf1_embed.commands.paths import Input
 
 
@@ -173,17 +172,13 @@ def _also(arguments):
 def _ask(found):
     """Returns which of the variables grow that have as many rows or columns as the tables."""
     listed = ", ".join(map(output.escaped, found))
-    if sys.stdin is None or not sys.stdin.isatty():
+    if not questions.at_terminal():
         raise ValueError(
             f"these have as many rows or columns as the tables: {listed}. Say whether they grow as "
             f"well: --also-found (all), --also NAME[:AXIS] (some) or --only-tables (none)"
         )
-    output.warn(f"These have as many rows or columns as the tables: {listed}.")
-    output.warn("Do they grow as well? [y/N] ", end="")
-    answer = sys.stdin.readline()
-    if not answer:
-        raise ValueError("no answer: the input ended; nothing was written")
-    return found if answer.strip().lower() in ("y", "yes") else []
+    facts = f"These have as many rows or columns as the tables: {listed}."
+    return found if questions.ask(facts, "Do they grow as well?", "y", "N") == "y" else []
 
 
 def _initializers(arguments):

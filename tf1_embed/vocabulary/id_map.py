@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tf1_embed.rows import Rows, ids_of
+from tf1_embed.rows import Rows, ids_at, ids_of
 
 if TYPE_CHECKING:
     from typing import Sequence
@@ -53,6 +53,8 @@ class IdMap:
       num_rows: int, the number of rows of the grown table.
       num_old_rows: int, the number of rows of the old table.
       appends: bool, whether all old rows keep their ids and the new ones follow them.
+      order: int64 array of shape [number of rows that are not new], the old id of each; None if
+        these are 0, 1, 2 and so on.
 
     Example:
       >>> ids = IdMap(Rows.range(1, 3, size=5), num_old_rows=3)
@@ -64,6 +66,7 @@ class IdMap:
     num_rows: int
     num_old_rows: int
     appends: bool
+    order: np.ndarray | None
 
     def __init__(self, new_rows: Rows, num_old_rows: int, order: np.ndarray | None = None) -> None:
         """Takes where the new rows are, and which old ones the others are.
@@ -78,7 +81,8 @@ class IdMap:
         self.num_rows = new_rows.size
         self._kept_rows = ~new_rows
         in_order = order is None or np.array_equal(order, np.arange(num_old_rows))
-        self._order = None if in_order else order
+        self.order = None if in_order else order
+        self._new_ids: np.ndarray | None = None
         self.appends = in_order and self._kept_rows.runs() == [[0, num_old_rows]]
 
     def counts(self) -> Counts:
@@ -109,8 +113,62 @@ class IdMap:
         old_ids = np.full(ids.shape, -1)
         is_old = self._kept_rows.contains(ids)
         kept = self._kept_rows.position(ids[is_old])
-        old_ids[is_old] = kept if self._order is None else self._order[kept]
+        old_ids[is_old] = kept if self.order is None else self.order[kept]
         return old_ids
+
+    def new_ids(self, ids: ArrayLike) -> np.ndarray:
+        """Returns the id in the grown table of each old row, -1 of one that was dropped.
+
+        Args:
+          ids: ints of shape [m], each in [0, num_old_rows).
+
+        Returns:
+          int64 array of shape [m].
+
+        Example:
+          >>> IdMap(Rows.range(1, 3, size=5), num_old_rows=4).new_ids([0, 1, 2, 3])
+          array([ 0,  3,  4, -1])
+        """
+        ids = np.asarray(ids, np.int64)
+        if self.order is not None:
+            if self._new_ids is None:
+                self._new_ids = np.full(self.num_old_rows, -1)
+                self._new_ids[self.order] = self._kept_rows.ids()
+            return self._new_ids[ids]
+        new_ids, is_kept = np.full(ids.shape, -1), ids < self._kept_rows.count
+        if is_kept.any():
+            new_ids[is_kept] = ids_at(self._kept_rows, ids[is_kept])
+        return new_ids
+
+    def dropped_rows(self) -> Rows:
+        """Returns the `Rows` of the old table that the grown one lacks.
+
+        Example:
+          >>> IdMap(Rows.range(1, 3, size=5), num_old_rows=4).dropped_rows()
+          Rows.range(3, 4, size=4)
+        """
+        if self.order is None:
+            return Rows.range(self._kept_rows.count, self.num_old_rows, size=self.num_old_rows)
+        return ~Rows.of(self.order, size=self.num_old_rows)
+
+    def then(self, other: IdMap) -> IdMap:
+        """Returns the `IdMap` of growing by this one, and after that by another.
+
+        Example:
+          >>> one = IdMap(Rows.range(0, 1, size=4), num_old_rows=3)
+          >>> one.then(IdMap(Rows.range(4, 6, size=6), num_old_rows=4)).old_ids(range(6))
+          array([-1,  0,  1,  2, -1, -1])
+        """
+        added = other.new_ids(self.new_rows.ids())
+        ids = np.concatenate([added[added >= 0], other.new_rows.ids()])
+        new_rows, order = Rows.of(ids, size=other.num_rows), None
+        if not (self._keeps_order() and other._keeps_order()):
+            order = self.old_ids(other.old_ids((~new_rows).ids()))
+        return IdMap(new_rows, self.num_old_rows, order)
+
+    def _keeps_order(self):
+        """Tells whether all old rows are there, one after another as they were."""
+        return self.order is None and self._kept_rows.count == self.num_old_rows
 
 
 def parse_reserved(text: str) -> Reserved:

@@ -6,17 +6,23 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Mapping, Sequence
 
-import numpy as np
-
-from tf1_embed.bfloat16 import cast
 from tf1_embed.checkpoint.clocks import find_clocks, fresh_clocks
 from tf1_embed.checkpoint.delta.file import NewRows, check_output, read_delta
-from tf1_embed.checkpoint.delta.rows import Stack, check_fits, find_axis, fingerprints, slots_of
+from tf1_embed.checkpoint.delta.rows import (
+    MappedRows,
+    Stack,
+    change_of,
+    check_fits,
+    find_axis,
+    slots_in,
+    slots_of,
+)
 from tf1_embed.checkpoint.files.reader import CheckpointReader
+from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.growth import Growth, certificates_of
-from tf1_embed.checkpoint.rewrite import Written, rewrite
-from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, check_slot_values, initial_value
-from tf1_embed.vocabulary import IdMap
+from tf1_embed.checkpoint.rewrite import Change, Copy, Written, rewrite
+from tf1_embed.checkpoint.slot_values import check_slot_values
+from tf1_embed.fingerprints import digest_of
 
 if TYPE_CHECKING:
     from tf1_embed.types import PathLike, Progress
@@ -41,11 +47,13 @@ def apply_delta(
         global_step                              global_step, as in the base
 
     A table must have the very bits that the first delta was made for, and gets those that the last
-    one was made from; both are proved by their SHA-256 before anything is written. What no delta
-    has passes through bit for bit, the global step too, unless it is taken from the checkpoint that
-    grew; what the deltas left out is noted. A certificate of the base's rows, `<out>.rows.json`,
-    lies beside the checkpoint. Old rows keep their slots; slot variables that the base has not
-    are left out. Tables are streamed; the deltas and a few chunks are in memory.
+    one was made from; both are proved by their SHA-256 before anything is written. Old rows are
+    where the deltas moved them, and those that they dropped are gone. Other variables that a delta
+    was made with (`others="from-grown"`) are as in it. What no delta has passes through bit for
+    bit, the global step too, unless it is taken from the checkpoint that grew; what the deltas left
+    out is noted. A certificate of the base's rows, `<out>.rows.json`, lies beside the checkpoint.
+    Old rows keep their slots; slot variables that the base has not are left out. Tables are
+    streamed; the deltas and a few chunks are in memory.
 
     Args:
       base: string, a checkpoint prefix on a local disk, or a folder, whose latest is taken. It is
@@ -58,8 +66,9 @@ def apply_delta(
       clocks: "fresh" or "keep": whether what counts the optimizer's steps (Adam's `beta1_power`,
         Keras' `iter`) begins anew, as the slots of new rows do, or goes on as it is, so that
         these rows step up to 6 times too far (see `tf1_embed.checkpoint.clocks`). Default: anew;
-        for AdaMax it must be given. With `others_from`, its clocks are taken, whatever this says.
-        What a clock begins with, where the checkpoint does not tell, may be in `slot_values`.
+        for AdaMax it must be given. Those that a delta has, or `others_from`, are taken,
+        whatever this says. What a clock begins with, where the checkpoint does not tell, may be in
+        `slot_values`.
       others_from: string, the prefix of the checkpoint that the last delta was made from: what the
         deltas left out, such as other variables that were trained and the global step, is as in it.
         Default: as in the base.
@@ -87,40 +96,50 @@ def apply_delta(
     prefixes = [deltas] if isinstance(deltas, (str, os.PathLike)) else list(deltas)
     if not prefixes:
         raise ValueError("`deltas` must be the prefix of a delta, or a list of such; got none")
-    steps: dict[str, list[tuple[str, NewRows]]] = {}
-    left_out: set[str] = set()
-    for delta in map(read_delta, prefixes):
-        left_out.update(delta.left_out)
-        for name, new in delta.tables.items():
-            steps.setdefault(name, []).append((delta.prefix, new))
     with contextlib.ExitStack() as stack:
         reader, other = stack.enter_context(CheckpointReader(base)), None
         check_output(out, force, [reader.prefix, *prefixes])
         if others_from is not None:
             other = stack.enter_context(CheckpointReader(others_from))
             check_output(out, force, [other.prefix])
+        steps: dict[str, list[tuple[str, NewRows]]] = {}
+        left_out: set[str] = set()
+        copies: dict[str, Copy] = {}
+        for delta in map(read_delta, prefixes):
+            for name, new in delta.tables.items():
+                steps.setdefault(name, []).append((delta.prefix, new))
+            # The last delta that says something of a variable counts.
+            left_out = left_out.union(delta.left_out).difference(delta.others)
+            if delta.others:
+                stored = stack.enter_context(CheckpointReader(delta.prefix))
+                note = f"as in delta {delta.prefix}"
+                copies.update((name, Copy(stored, name, note)) for name in delta.others)
+        if other is not None:
+            note = f"as in {other.prefix}"
+            taken = left_out.intersection(other.names())
+            copies.update((name, Copy(other, name, note)) for name in taken)
+            left_out -= taken
         axes = [find_axis(reader, name, each[0][1].axis) for name, each in steps.items()]
         slots = [slot for axis in axes for slot in slots_of(reader, axis)]
         check_slot_values(slots, slot_values, find_clocks(reader))
-        changes = fresh_clocks(reader, slots, clocks, slot_values)
+        # Clocks of where the delta was made are those that the new rows were trained under.
+        changes: dict[str, Change | Copy | None] = {}
+        if clocks is not None or any(each.name not in copies for each in find_clocks(reader)):
+            changes.update(fresh_clocks(reader, slots, clocks, slot_values))
+        changes.update(copies)
         growths = []
         for axis, each in zip(axes, steps.values()):
             growth, of_axis = _apply(reader, axis, each, slot_values, partition_strategy)
             growths.append(growth)
             changes.update(of_axis)
-        taken: set[str] = set()
-        if other is not None:
-            # Its clocks are those that the new rows were trained under.
-            clock_names = {clock.name for clock in find_clocks(other)}
-            taken = left_out.intersection(other.names()).difference(set(changes) - clock_names)
-            changes = {name: each for name, each in changes.items() if name not in taken}
         certify = certificates_of(growths)
-        writing = (out, force, dry_run, progress, certify)
-        written = rewrite(reader, changes, *writing, other, taken)
-    note = "as in the base; where the delta was made, it was another"
+        written = rewrite(reader, changes, out, force, dry_run, progress, certify)
+    places = {each.name: "as in the base" for each in written if not each.changed}
+    places.update((name, copy.note) for name, copy in copies.items())
+    another = "where the delta was made, it was another"
     return [
-        each._replace(note=note)
-        if each.name in left_out and each.note is None and not each.changed
+        each._replace(note=f"{places[each.name]}; {another}")
+        if each.name in left_out.intersection(places)
         else each
         for each in written
     ]
@@ -146,43 +165,34 @@ def _apply(reader, axis, steps, slot_values, partition_strategy):
                 f"checkpoint that the first was made for"
             )
         size = new.rows.size
-    stack = Stack([new.rows for _, new in steps])
+    stack = Stack([new.id_map for _, new in steps])
     values = stack.join([new.values for _, new in steps], axis.axis)
-    levels = [stack.rows_at(level) for level in range(len(steps) + 1)]
-    digests = fingerprints(reader, axis, levels, partition_strategy, stack.rows, values)
-    for (prefix, new), before, after in zip(steps, digests, digests[1:]):
-        if before != new.base_digest:
+    stored = StoredRows(reader, axis.name, partition_strategy, axis.axis)
+    digest = digest_of(stored, axis=axis.axis)
+    for prefix, new in steps:
+        if digest != new.base_digest:
             raise ValueError(
                 f"delta {prefix} was made for rows of {str(axis)!r} with the SHA-256 "
-                f"{new.base_digest}, but here they have {before}. Apply it to the checkpoint that "
+                f"{new.base_digest}, but here they have {digest}. Apply it to the checkpoint that "
                 f"it was made for, after the deltas that were made before it"
             )
-        if after != new.grown_digest:
-            raise ValueError(
-                f"delta {prefix} says that it gives {str(axis)!r} the SHA-256 "
-                f"{new.grown_digest}, but it would be {after}: the delta was changed. Extract it "
-                f"again"
-            )
-    growth = Growth(reader, axis, IdMap(stack.rows, axis.size), partition_strategy)
-    changes = {axis.name: growth.change(axis.name, values.T if axis.axis else values)}
-    for slot in slots_of(reader, axis):
-        slots = [_slots(reader, axis, slot, *step, slot_values) for step in steps]
-        joined = stack.join(slots, axis.axis)
-        changes[slot.name] = growth.change(
-            slot.name, joined.T if axis.axis else joined, slot.source
+        digest = new.grown_digest
+    grown = digest_of(MappedRows(stored, stack.id_map, values, axis.axis), axis=axis.axis)
+    if grown != digest:
+        prefix = steps[-1][0]
+        raise ValueError(
+            f"delta {prefix} says that it gives {str(axis)!r} the SHA-256 {digest}, but it would "
+            f"be {grown}: the delta was changed, or one before it. Extract it again"
         )
+    growth = Growth(reader, axis, stack.id_map, partition_strategy)
+    changes = {axis.name: change_of(growth, axis.name, values)}
+    for slot in slots_of(reader, axis):
+        joined = stack.join(
+            [
+                slots_in(reader, axis, slot, new.values, new.slots, prefix, slot_values)
+                for prefix, new in steps
+            ],
+            axis.axis,
+        )
+        changes[slot.name] = change_of(growth, slot.name, joined, slot.source)
     return growth, changes
-
-
-def _slots(reader, axis, slot, prefix, new, slot_values):
-    """Returns the slots of a delta's new rows, initial ones if it has none."""
-    if slot.name in new.slots:
-        slots = new.slots[slot.name]
-        check_fits(reader, axis, slot.name, slots.dtype, slots.shape, prefix)
-        return slots
-    value = initial_value(reader, slot, slot_values)
-    if value == SAME_AS_TABLE:
-        return new.values
-    shape = list(reader.shape(slot.name))
-    shape[axis.axis] = new.rows.count
-    return np.full(shape, cast(np.float64(value), reader.dtype(slot.name).numpy))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING, Callable, Sequence
 
 import numpy as np
 
-from tf1_embed.checkpoint.delta.file import Delta, NewRows, check_output, write_delta
-from tf1_embed.checkpoint.delta.rows import check_fits, find_axis, fingerprints, ids_after, slots_of
+from tf1_embed.checkpoint.delta.file import BEFORE, Delta, NewRows, check_output, write_delta
+from tf1_embed.checkpoint.delta.rows import Back, MappedRows, check_fits, find_axis, slots_of
 from tf1_embed.checkpoint.files.index import num_values
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
@@ -16,11 +16,13 @@ from tf1_embed.checkpoint.rewrite import Silence, Written
 from tf1_embed.checkpoint.slots import find_slots, variable_name
 from tf1_embed.checkpoint.verify import verify_checkpoint
 from tf1_embed.checkpoint.vocabulary_axis import also_axes, table_axes
-from tf1_embed.rows import Rows, ids_of, rows_in_chunk
+from tf1_embed.fingerprints import chunks_of, digest_of
 from tf1_embed.vocabulary import NONE_RESERVED, IdMap, Reserved, append_map
 
 if TYPE_CHECKING:
     from tf1_embed.types import PathLike, Progress
+
+OTHERS = ("keep", "from-grown")
 
 
 def extract_delta(
@@ -32,6 +34,7 @@ def extract_delta(
     id_map: IdMap | None = None,
     tokens: Sequence[str] | None = None,
     reserved: Reserved = NONE_RESERVED,
+    others: str | Callable[[Sequence[str]], str] | None = None,
     with_slots: bool = True,
     partition_strategy: str | None = None,
     force: bool = False,
@@ -45,8 +48,9 @@ def extract_delta(
         bias [10]            bias [12]            bias [2]             SHA-256 of base's embedding
 
     The delta is a checkpoint in which each variable has its new rows alone, under its own name, and
-    JSON beside it. It is as small as the new rows. Tables are streamed; the new rows and a few
-    chunks are in memory.
+    JSON beside it. It is as small as the new rows. Where a vocabulary moved old rows, it has their
+    order as well, in a few bytes for each that moved; where it dropped rows, these too, so that
+    they can be put back. Tables are streamed; the new rows and a few chunks are in memory.
 
     Args:
       base: string, the prefix of the checkpoint before it grew, on a local disk, or a folder, whose
@@ -56,14 +60,20 @@ def extract_delta(
       out: string, the prefix to write; its folder is made if it is not there. What the folder's
         `checkpoint` file names as the latest stays that.
       also: list of strings, other variables that grew with them: biases, or, with the axis as in
-        "projection:1", projections. What else grew or was trained is left out, and noted; it must
-        be given, as [] if need be, where there is any such variable.
-      id_map: `tf1_embed.vocabulary.IdMap` by which the tables grew; the old rows must have kept
-        their order. Default: the new rows follow the old ones.
+        "projection:1", projections. Where other variables grew or were trained, this or `others`
+        must be given, `also` as [] if need be.
+      id_map: `tf1_embed.vocabulary.IdMap` by which the tables grew, which may move and drop old
+        rows. Default: the new rows follow the old ones.
       tokens: list of strings, the vocabulary of the grown tables; the delta notes those of the new
         rows.
       reserved: `tf1_embed.vocabulary.Reserved`, rows that stand for no token; by default, the new
         rows come before the last of them.
+      others: what becomes of other variables that grew, were trained or are new, the global step
+        and clocks of optimizers among them. "keep" leaves them out, and notes it: once the delta is
+        applied, they are as in the base. "from-grown" stores them whole, as they are and as they
+        were, so that the delta is applied and reverted with them. Default: "keep" if `also` is
+        given; else it is an error if there are such. A function from the list of what was found to
+        one of the two is called when all else has been checked.
       with_slots: bool, whether the delta has the slots of the new rows.
       partition_strategy: "mod" or "div", how lookups send ids to partitions; needed where a table
         has more than one.
@@ -82,12 +92,14 @@ def extract_delta(
       FileNotFoundError: if there is no such checkpoint.
       FileExistsError: if `out` exists and not `force`, or is an input.
       KeyError: if a name matches nothing, or the grown checkpoint lacks it.
-      ValueError: if `also` is not given, and other variables grew or changed, which are named; if
-        an old row changed in any bit; if a table has no new rows, or another shape or
-        dtype of rows; if `id_map` is for other numbers of rows, or another order; if `tokens` and
-        `reserved` do not make the rows; if `partition_strategy` is needed and not given.
+      ValueError: if neither `also` nor `others` is given, and other variables grew or changed,
+        which are named; if an old row changed in any bit; if a table has no new rows, or another
+        shape or dtype of rows; if `id_map` is for other numbers of rows; if `tokens` and `reserved`
+        do not make the rows; if `partition_strategy` is needed and not given.
       CheckpointDamaged: if a checkpoint is damaged.
     """
+    if others not in (None, *OTHERS) and not callable(others):
+        raise ValueError(f'`others` must be "keep" or "from-grown", got {others!r}')
     with CheckpointReader(base) as old, CheckpointReader(grown) as new:
         check_output(out, force, [old.prefix, new.prefix])
         pairs = [
@@ -95,17 +107,22 @@ def extract_delta(
             for axis in table_axes(old, tables) + also_axes(old, also or ())
         ]
         if tokens is not None:
-            tokens = _tokens_of({each.new_rows for each in pairs}, tokens, reserved)
+            tokens = _tokens_of({each.id_map.new_rows for each in pairs}, tokens, reserved)
         with (progress or Silence)(sum(each.num_bytes for each in pairs)) as bar:
             extracted = {each.axis.name: each.extract(with_slots, bar.update) for each in pairs}
         old.check_rest()
         new.check_rest()
-        left_out = _left_out(old, new, set(extracted))
-        if also is None:
-            _ask(old, new, left_out)
-        written = _written(new, extracted, left_out)
-    if not dry_run:
-        write_delta(Delta(os.fspath(out), extracted, tokens, sorted(left_out)), force)
+        found = _find_others(old, new, set(extracted))
+        if others is None or callable(others):
+            others = _decide(old, new, found, also, others)
+        left_out, taken = (found, {}) if others == "keep" else ({}, found)
+        written = _written(new, extracted, left_out, taken)
+        if not dry_run:
+            before = {
+                name: BEFORE + name if name in old.names() else None for name in sorted(taken)
+            }
+            delta = Delta(os.fspath(out), extracted, tokens, sorted(left_out), before)
+            write_delta(delta, old, new, force)
     return written
 
 
@@ -114,7 +131,7 @@ class _Pair:
 
     Attributes:
       axis: `VocabularyAxis`, as it is in the base.
-      new_rows: `Rows` of the grown variable.
+      id_map: `IdMap` from the base to the grown variable.
       num_bytes: int, how many are compared.
     """
 
@@ -127,78 +144,76 @@ class _Pair:
         check_fits(old, axis, axis.name, new.dtype(name), new.shape(name), new.prefix)
         if 0 in new.shape(name):
             raise ValueError(f"{name!r} has no values, but shape {list(new.shape(name))}")
-        self.new_rows = _new_rows(axis, self._grown_axis.size, id_map, reserved)
-        self.num_bytes = old.num_bytes(axis.name) + new.num_bytes(name)
+        self.id_map = _id_map(axis, self._grown_axis.size, id_map, reserved)
+        # The grown variable is read as it is, and in the order of the base.
+        self.num_bytes = 2 * old.num_bytes(axis.name) + new.num_bytes(name)
 
     def extract(self, with_slots, update):
         """Returns the `NewRows`; raises a ValueError if an old row is not the same in both."""
-        rows, new, axis = self.new_rows, self._new, self._grown_axis
-        (base_digest,) = fingerprints(
-            self._old, self.axis, [_all(self.axis)], self._strategy, update=update
+        name, number = self._grown_axis.name, self.axis.axis
+        dropped, slots, gone = self.id_map.dropped_rows(), {}, {}
+        if with_slots:
+            of_new = slots_of(self._new, self._grown_axis)
+            slots = {slot.name: self._take(self._new, slot.source) for slot in of_new}
+        if dropped.count:
+            of_old = slots_of(self._old, self.axis) if with_slots else []
+            sources = {
+                self.axis.name: self.axis.name,
+                **{each.name: each.source for each in of_old},
+            }
+            gone = {
+                each: self._take(self._old, source, dropped) for each, source in sources.items()
+            }
+        before = StoredRows(self._old, self.axis.name, self._strategy, number)
+        after = StoredRows(self._new, name, self._strategy, number)
+        back = MappedRows(after, Back(self.id_map), gone.get(self.axis.name), number)
+        base_digest, grown_digest, back_digest = (
+            digest_of(each, axis=number, update=update) for each in (before, after, back)
         )
-        kept_digest, grown_digest = fingerprints(
-            new, axis, [~rows, _all(axis)], self._strategy, update=update
-        )
-        if kept_digest != base_digest:
+        if back_digest != base_digest:
             raise self._changed()
-        slots = slots_of(new, axis) if with_slots else []
-        slots = {slot.name: self._take(slot.source) for slot in slots}
-        return NewRows(axis.axis, rows, base_digest, grown_digest, self._take(axis.name), slots)
+        values = self._take(self._new, name)
+        return NewRows(number, self.id_map, base_digest, grown_digest, values, slots, gone)
 
-    def _take(self, name):
-        """Reads the new rows of the grown variable, or of a slot variable of it."""
-        ids = self.new_rows.ids()
-        if self.axis.axis == 0:
-            return StoredRows(self._new, name, self._strategy)[ids]
-        chunks = [self._new.rows(name, *bounds)[:, ids] for bounds in self._new.chunks(name)]
-        return np.concatenate(chunks)
+    def _take(self, reader, name, rows=None):
+        """Reads rows of the variable, or of a slot variable of it; default: the new ones."""
+        number = self.axis.axis
+        stored = StoredRows(reader, name, self._strategy, number)
+        chunks = chunks_of(stored, self.id_map.new_rows if rows is None else rows, number)
+        return np.concatenate([values for _, values in chunks])
 
     def _changed(self):
-        name, what = variable_name(self.axis.name), "old columns"
-        if self.axis.axis == 0:
-            id_map = IdMap(self.new_rows, self.axis.size)
-            compared = verify_checkpoint(
-                self._old.prefix, self._new.prefix, [name], id_map, self._strategy
-            )
-            (found,) = [each for each in compared if each.table == name]
-            ids = ", ".join(map(str, found.first_ids))
-            what = f"{found.num_changed} of {found.num_rows} old rows (ids {ids})"
+        compared = verify_checkpoint(
+            self._old.prefix, self._new.prefix, [str(self.axis)], self.id_map, self._strategy
+        )
+        (found,) = [each for each in compared if each.table == str(self.axis)]
+        what = f"old {'columns' if self.axis.axis else 'rows'}"
+        ids = ", ".join(map(str, found.first_ids))
         return ValueError(
-            f"{what} of {name!r} have not the bits in {self._new.prefix} that they have in "
-            f"{self._old.prefix}, so no delta of new rows makes the one of the other. Train the "
-            f"new rows alone, or keep the grown checkpoint whole"
+            f"{found.num_changed} of {found.num_rows} {what} (ids {ids}) of "
+            f"{variable_name(self.axis.name)!r} have not the bits in {self._new.prefix} that they "
+            f"have in {self._old.prefix}, so no delta of new rows makes the one of the other. "
+            f"Train the new rows alone, or keep the grown checkpoint whole; where a vocabulary "
+            f"moved rows, give it (--old-vocab and --new-vocab, `id_map`)"
         )
 
 
-def _all(axis):
-    return Rows.range(0, axis.size, size=axis.size)
-
-
-def _new_rows(axis, grown_size, id_map, reserved):
-    """Returns the `Rows` of a grown variable that are new."""
-    if grown_size <= axis.size:
+def _id_map(axis, grown_size, id_map, reserved):
+    """Returns the `IdMap` by which a variable grew to a size."""
+    if id_map is None and grown_size > axis.size:
+        id_map = append_map(axis.size, grown_size - axis.size, reserved)
+    if id_map is None or not id_map.new_rows.count:
         raise ValueError(
             f"{str(axis)!r} has {axis.size} rows in the base and {grown_size} in the grown "
             f"checkpoint, so none that is new. If new rows are in a variable of their own, merge "
             f"it first (tf1_embed.merge_checkpoint)"
         )
-    if id_map is None:
-        id_map = append_map(axis.size, grown_size - axis.size, reserved)
     if (id_map.num_old_rows, id_map.num_rows) != (axis.size, grown_size):
         raise ValueError(
             f"`id_map` is of {id_map.num_old_rows} and {id_map.num_rows} rows, but {str(axis)!r} "
             f"has {axis.size} and {grown_size}"
         )
-    new_rows = id_map.new_rows
-    chunks = map(ids_of, (~new_rows).chunks(rows_in_chunk(np.int64, ())))
-    in_order = all(np.array_equal(ids_after(id_map.old_ids(ids), new_rows), ids) for ids in chunks)
-    if not in_order or new_rows.count != grown_size - axis.size:
-        raise ValueError(
-            f"`id_map` moves or drops old rows of {str(axis)!r}, but a delta can only add new rows "
-            f"between them. Keep the grown checkpoint whole, or grow by a vocabulary in which the "
-            f"old tokens keep their order"
-        )
-    return new_rows
+    return id_map
 
 
 def _tokens_of(new_rows, tokens, reserved):
@@ -221,7 +236,7 @@ def _tokens_of(new_rows, tokens, reserved):
     return new_tokens
 
 
-def _left_out(old, new, extracted):
+def _find_others(old, new, extracted):
     """Returns what else is not as in the base, a dict from name to how it became so."""
     found, slots = {}, find_slots(new)
     theirs = {new.find(variable_name(name)) for name in extracted}
@@ -237,26 +252,35 @@ def _left_out(old, new, extracted):
     return found
 
 
-def _ask(old, new, left_out):
-    """Raises a ValueError if variables are left out of which nobody said so."""
+def _decide(old, new, found, also, ask):
+    """Returns what becomes of other variables; raises a ValueError if nobody said so.
+
+    Args:
+      old: `CheckpointReader`.
+      new: `CheckpointReader`.
+      found: dict from name to what became of it.
+      also: as for `extract_delta`.
+      ask: function as for `extract_delta`, or None.
+    """
     slots = find_slots(new)
     # Slots go with their variables; steps and clocks are told when the delta is applied.
-    asked = {
-        name: how for name, how in left_out.items() if name not in slots and new.shape(name) != ()
-    }
-    if not asked:
-        return
+    asked = sorted(name for name in found if name not in slots and new.shape(name) != ())
+    if also is not None or not asked:
+        return "keep"
+    listed = [f"{variable_name(name)} {found[name]}" for name in asked]
+    if ask is not None:
+        return ask(listed)
     grown = [
         f"{variable_name(name)}{_axis_of(old, new, name)}"
         for name in asked
-        if asked[name] == "grew"
+        if found[name] == "grew"
     ]
-    listed = "; ".join(f"{variable_name(name)} {how}" for name, how in sorted(asked.items()))
     of_grown = f" `also` (--also NAME[:AXIS]) takes what grew, {', '.join(grown)};" if grown else ""
     raise ValueError(
         f"a delta has new rows alone, and would leave out other variables of {new.prefix}: "
-        f"{listed}. Say what becomes of them:{of_grown} also=[] (--only-tables) leaves them out, "
-        f"so that they are as in the base once it is applied. Else keep the grown checkpoint whole"
+        f'{"; ".join(listed)}. Say what becomes of them:{of_grown} others="keep" (--others keep) '
+        f"leaves them out, so that they are as in the base once it is applied; "
+        f'others="from-grown" (--others from-grown) stores them whole'
     )
 
 
@@ -266,7 +290,7 @@ def _axis_of(old, new, name):
     return f":{axis}" if axis else ""
 
 
-def _written(new, extracted, left_out):
+def _written(new, extracted, left_out, taken):
     """Returns what the delta has of the grown checkpoint, and what it leaves out."""
     shapes = {}
     for name, each in extracted.items():
@@ -275,14 +299,16 @@ def _written(new, extracted, left_out):
     written = []
     for name in new.names():
         dtype = new.dtype(name)
+        dtype_name, shape = "unknown" if dtype is None else dtype.name, new.shape(name)
         if name in shapes:
             num_bytes = num_values(shapes[name]) * dtype.size
-            shape = new.shape(name)
-            written.append(Written(name, dtype.name, shape, shapes[name], num_bytes, True))
+            written.append(Written(name, dtype_name, shape, shapes[name], num_bytes, True))
+        elif name in taken:
+            note = f"{taken[name]}, and is stored whole"
+            written.append(Written(name, dtype_name, shape, shape, new.num_bytes(name), True, note))
         elif name in left_out:
-            dtype_name = "unknown" if dtype is None else dtype.name
             note = f"{left_out[name]}, and is left out: delta apply says what becomes of it"
-            written.append(Written(name, dtype_name, new.shape(name), None, 0, True, note))
+            written.append(Written(name, dtype_name, shape, None, 0, True, note))
     return written
 
 

@@ -2,128 +2,173 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Sequence
+import functools
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 
+from tf1_embed.bfloat16 import cast
 from tf1_embed.checkpoint.files.dtypes import as_dtype
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.growth import Growth
+from tf1_embed.checkpoint.rewrite import Change
+from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, initial_value
 from tf1_embed.checkpoint.slots import Slot, find_slots, variable_name
 from tf1_embed.checkpoint.vocabulary_axis import VocabularyAxis
-from tf1_embed.fingerprints import Digest
-from tf1_embed.rows import Rows, rows_in_chunk
+from tf1_embed.rows import Rows, ids_of
 from tf1_embed.vocabulary import IdMap
 
 
-def ids_after(ids: Any, new_rows: Rows) -> np.ndarray:
-    """Returns the ids that rows have in a grown table.
+class Back:
+    """The ids of a table as it was before it grew: an `IdMap` the other way round.
 
-    Args:
-      ids: ints of shape [m], the ids before it grew.
-      new_rows: `Rows` of the grown table, those that were not there.
+    The rows that growth dropped are those that are new; the rows that it added go.
 
-    Returns:
-      int64 array of shape [m].
-
-    Example:
-      >>> ids_after([0, 1, 2], Rows.range(1, 3, size=5))
-      array([0, 3, 4])
+    Attributes:
+      new_rows: `Rows` of the table as it was, those that growth dropped.
+      num_rows: int, how many rows it had.
+      num_old_rows: int, how many rows the grown table has.
+      appends: bool, False.
     """
-    # How many old rows come before each new one.
-    places = new_rows.ids() - np.arange(new_rows.count)
-    return np.asarray(ids, np.int64) + np.searchsorted(places, ids, side="right")
 
+    new_rows: Rows
+    num_rows: int
+    num_old_rows: int
+    appends: bool
 
-class Removal:
-    """The ids of a table from which rows are taken: an `IdMap` back to the table before it grew."""
-
-    def __init__(self, rows: Rows) -> None:
-        """Takes the `Rows` of the grown table that go."""
-        self.num_rows, self.num_old_rows = rows.size - rows.count, rows.size
-        self.new_rows = Rows.range(0, 0, size=self.num_rows)
-        self.appends = False
-        self._rows = rows
+    def __init__(self, id_map: IdMap) -> None:
+        """Takes the `IdMap` by which the table grew."""
+        self.new_rows, self.appends = id_map.dropped_rows(), False
+        self.num_rows, self.num_old_rows = id_map.num_old_rows, id_map.num_rows
+        self._map = id_map
 
     def old_ids(self, ids: Any) -> np.ndarray:
-        """Returns the ids that rows have in the grown table."""
-        return ids_after(ids, self._rows)
+        """Returns the ids that rows have in the grown table, -1 of those that it lacks."""
+        return self._map.new_ids(ids)
 
 
 class Stack:
-    """The new rows of several deltas, one after another, as those of one growth.
+    """Several deltas, one after another, as one growth.
 
         delta 1   rows 3 4 of 5       a b c 1 1             base a b c
         delta 2   rows 0 5 of 7     2 a b c 1 2 1
         stack     rows 0 4 5 6 of 7
 
     Attributes:
-      rows: `Rows` of the last grown table, all that are not in the base.
+      id_map: `IdMap` from the base to the last grown table.
     """
 
-    rows: Rows
+    id_map: IdMap
 
-    def __init__(self, new_rows: Sequence[Rows]) -> None:
-        """Takes a list of `Rows`, those that are new in the table after each delta."""
-        ids: list[np.ndarray] = []
-        for rows in new_rows:
-            ids = [ids_after(each, rows) for each in ids] + [rows.ids()]
-        self._ids, self._size = ids, new_rows[-1].size
-        self.rows = self._of(0)
-        self._order = np.argsort(np.concatenate(ids))
-
-    def rows_at(self, level: int) -> Rows:
-        """Returns the `Rows` of the last grown table that were there after `level` deltas."""
-        return ~self._of(level)
+    def __init__(self, id_maps: Sequence[IdMap]) -> None:
+        """Takes a list of `IdMap`, those of each delta."""
+        self.id_map = functools.reduce(IdMap.then, id_maps)
+        # The last ids of each delta's new rows, -1 of those that a later one dropped.
+        ids = np.zeros(0, np.int64)
+        for id_map in id_maps:
+            is_there = ids >= 0
+            ids[is_there] = id_map.new_ids(ids[is_there])
+            ids = np.concatenate([ids, id_map.new_rows.ids()])
+        self._order = np.argsort(ids)[np.count_nonzero(ids < 0) :]
 
     def join(self, arrays: Sequence[np.ndarray], axis: int) -> np.ndarray:
         """Returns the new rows of each delta, along an axis, in the order of their last ids."""
         return np.take(np.concatenate(arrays, axis), self._order, axis)
 
-    def _of(self, level):
-        return Rows.of(np.concatenate([np.zeros(0, np.int64), *self._ids[level:]]), self._size)
+
+class MappedRows:
+    """A table as an `IdMap` or a `Back` would make it, indexed by rows as an array is.
+
+    Of a projection [dim, num_ids] the index is that of its rows, which have a column for each id.
+
+    Attributes:
+      shape: tuple of ints.
+      dtype: `np.dtype`.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def __init__(
+        self, stored: StoredRows, id_map: IdMap | Back, new: np.ndarray | None, axis: int
+    ) -> None:
+        """Takes the table as it is, and the values of rows that it has not, if there are such."""
+        self._stored, self._map, self._new, self._axis = stored, id_map, new, axis
+        shape = stored.shape
+        self.shape = shape[:axis] + (id_map.num_rows,) + shape[axis + 1 :]
+        self.dtype = stored.dtype
+
+    def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
+        """Reads the rows of an int array of indices, or of a slice of them."""
+        ids = np.arange(self._map.num_rows) if self._axis else ids_of(index)
+        old_ids = self._map.old_ids(ids)
+        is_old = old_ids >= 0
+        if self._axis:
+            old = np.take(self._stored[index], old_ids[is_old], 1)
+        else:
+            old = self._stored[old_ids[is_old]]
+        if is_old.all() or self._new is None:
+            return old
+        places = self._map.new_rows.position(ids[~is_old])
+        new = self._new[index] if self._axis else self._new[places]
+        shape = (len(old), ids.size) if self._axis else (ids.size, *old.shape[1:])
+        rows = np.empty(shape, self.dtype)
+        # Of a view in which ids come first.
+        by_id = rows.T if self._axis else rows
+        by_id[is_old], by_id[~is_old] = (each.T if self._axis else each for each in (old, new))
+        return rows
 
 
-def fingerprints(
+def change_of(
+    growth: Growth, name: str, values: np.ndarray | None, source: str | None = None
+) -> Change:
+    """Returns the `Change` of a variable that a delta puts rows into, or of a slot variable of it.
+
+    Args:
+      growth: `Growth` of the variable.
+      name: string.
+      values: array, the rows along the variable's axis, or None if there are none.
+      source: string, the tensor that has the old ones; default: `name`.
+    """
+    if values is None:
+        return growth.change(name, 0, source)
+    return growth.change(name, values.T if growth.axis.axis else values, source)
+
+
+def slots_in(
     reader: CheckpointReader,
     axis: VocabularyAxis,
-    wanted: Sequence[Rows],
-    partition_strategy: str | None = None,
-    new_rows: Rows | None = None,
-    values: np.ndarray | None = None,
-    update: Callable[[int], Any] | None = None,
-) -> list[str]:
-    """Returns the fingerprints of several sets of rows of a variable, which is read once.
-
-    Of a projection [dim, num_ids] the sets are columns; the matrix of these is what is hashed.
+    slot: Slot,
+    values: np.ndarray,
+    slots: Mapping[str, np.ndarray],
+    where: str,
+    slot_values: Mapping[str, float | str] | None,
+) -> np.ndarray:
+    """Returns the slots of the rows that a delta puts into a table, initial ones if it has none.
 
     Args:
       reader: `CheckpointReader`.
       axis: `VocabularyAxis`.
-      wanted: list of `Rows` of the variable with the new rows in it.
-      partition_strategy: "mod" or "div", needed where the variable has partitions.
-      new_rows: `Rows` that the variable would get, default: none.
-      values: array, their values along the axis.
-      update: function that is given the number of bytes of each chunk.
+      slot: `Slot` of the checkpoint.
+      values: array, the rows themselves.
+      slots: dict from the name of each slot variable that the delta has to an array.
+      where: string, the delta's prefix.
+      slot_values: as for `apply_delta`.
 
-    Returns:
-      list of strings of 64 hexadecimal digits.
+    Raises:
+      ValueError: if they have another dtype or shape, or what slots begin with is not known.
     """
-    shape, dtype = list(reader.shape(axis.name)), reader.dtype(axis.name).numpy
-    digests = []
-    for rows in wanted:
-        shape[axis.axis] = rows.count
-        digests.append(Digest(dtype, tuple(shape)))
-    if new_rows is None:
-        new_rows = Rows.range(0, 0, size=axis.size)
-    chunks = _columns if axis.axis else _rows
-    for ids, chunk in chunks(reader, axis, partition_strategy, new_rows, values):
-        for digest, rows in zip(digests, wanted):
-            digest.update(np.compress(rows.contains(ids), chunk, axis.axis))
-        if update is not None:
-            update(chunk.nbytes)
-    return [digest.hexdigest() for digest in digests]
+    if slot.name in slots:
+        found = slots[slot.name]
+        check_fits(reader, axis, slot.name, found.dtype, found.shape, where)
+        return found
+    value = initial_value(reader, slot, slot_values)
+    if value == SAME_AS_TABLE:
+        return values
+    shape = list(reader.shape(slot.name))
+    shape[axis.axis] = values.shape[axis.axis]
+    return np.full(shape, cast(np.array(value, np.float64), reader.dtype(slot.name).numpy))
 
 
 def find_axis(reader: CheckpointReader, name: str, axis: int) -> VocabularyAxis:
@@ -188,28 +233,3 @@ def slots_of(reader: CheckpointReader, axis: VocabularyAxis) -> list[Slot]:
         # What has one number for each row of a projection has no axis of ids.
         if slot.table == axis.name and reader.shape(slot.name)[axis.axis :][:1] == (axis.size,)
     ]
-
-
-def _rows(reader, axis, partition_strategy, new_rows, values):
-    """Yields rows of a grown table in the order of their ids, and these."""
-    stored = StoredRows(reader, axis.name, partition_strategy)
-    id_map = IdMap(new_rows, axis.size)
-    step = rows_in_chunk(stored.dtype, stored.shape[1:])
-    for start in range(0, new_rows.size, step):
-        ids = np.arange(start, min(start + step, new_rows.size))
-        old_ids = id_map.old_ids(ids)
-        is_old = old_ids >= 0
-        rows = stored[old_ids[is_old]]
-        if not is_old.all():
-            old_rows, rows = rows, np.empty((ids.size,) + stored.shape[1:], stored.dtype)
-            rows[is_old] = old_rows
-            rows[~is_old] = values[new_rows.position(ids[~is_old])]
-        yield ids, rows
-
-
-def _columns(reader, axis, partition_strategy, new_rows, values):
-    """Yields rows of a grown projection, and all ids, of which each has a column."""
-    growth = Growth(reader, axis, IdMap(new_rows, axis.size), partition_strategy)
-    ids = np.arange(new_rows.size)
-    for rows in growth.change(axis.name, 0 if values is None else values.T).chunks():
-        yield ids, rows

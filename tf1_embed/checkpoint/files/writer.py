@@ -222,13 +222,19 @@ class CheckpointWriter:
         crc = mask(whole.value())
         self._entries[_encode(name)] = Entry(entry.dtype, tuple(shape), 0, offset, size, crc, ())
 
-    def copy(self, reader: CheckpointReader, name: str) -> None:
-        """Adds a tensor of a `CheckpointReader` as it is, bit for bit, its slices among it."""
-        key = _encode(name)
-        whole = reader.entry(name)
+    def copy(self, reader: CheckpointReader, source: str, name: str | None = None) -> None:
+        """Adds a tensor of a `CheckpointReader` as it is, bit for bit, its slices among it.
+
+        Args:
+          reader: `CheckpointReader`.
+          source: string, the tensor's name there.
+          name: string, the name that it gets; default: the same.
+        """
+        key = _encode(source if name is None else name)
+        whole = reader.entry(source)
         if whole.slices:
             self._entries[key] = whole
-        for extents, entry, chunks in reader.raw(name):
+        for extents, entry, chunks in reader.raw(source):
             part = slice_key(key, extents) if whole.slices else key
             self._entries[part] = entry._replace(shard=0, offset=self._data.tell())
             with _ahead(chunks, entry.size) as chunks:
