@@ -11,7 +11,7 @@ from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
 from tf1_embed.checkpoint.growth import Growth, certificates_of
 from tf1_embed.checkpoint.rewrite import Written, rewrite
-from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, check_slot_values, initial_value
+from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, SlotChoice, initial_value
 from tf1_embed.checkpoint.slots import find_slots, variable_name
 from tf1_embed.checkpoint.vocabulary_axis import also_axes, find_also, table_axes
 from tf1_embed.vocabulary import IdMap, append_map
@@ -30,6 +30,7 @@ def grow_checkpoint(
     initializer: Any = None,
     slot_values: Mapping[str, float | str] | None = None,
     reset_slots: bool = False,
+    without_slots: bool = False,
     clocks: str | None = None,
     partition_strategy: str | None = None,
     force: bool = False,
@@ -72,6 +73,8 @@ def grow_checkpoint(
         to its value in new rows. Default: what TensorFlow's optimizers begin with, and a moving
         average with the new row itself.
       reset_slots: bool, whether slots of old rows start anew as well. Moving averages go on.
+      without_slots: bool, whether the optimizer's slots of what grows are left out, which is noted.
+        Moving averages go on.
       clocks: "fresh" or "keep": whether what counts the optimizer's steps (Adam's `beta1_power`,
         Keras' `iter`) begins anew, as the slots of new rows do, or goes on as it is, so that
         these rows step up to 6 times too far (see `tf1_embed.checkpoint.clocks`). Default: anew;
@@ -96,7 +99,7 @@ def grow_checkpoint(
       TypeError: if an initializer is of no known kind.
       ValueError: if arguments contradict the checkpoint or each other, a variable would grow twice,
         `partition_strategy` is needed and not given, or what a slot variable or a clock begins with
-        is not known;
+        is not known; if slots are both reset and left out;
         if `also` is not given and there are biases or projections; if a pattern names tables of
         different sizes, which may be the shards of one; if the memory cannot hold the new rows.
       OSError: if the disk is full.
@@ -113,8 +116,7 @@ def grow_checkpoint(
             axes,
             id_map or _new_rows_by_name(axes, num_new_rows),
             initializer,
-            slot_values,
-            reset_slots,
+            SlotChoice(slot_values, reset_slots, without_slots),
             clocks,
             partition_strategy,
         )
@@ -140,16 +142,14 @@ class _Plan:
       clocks: dict from name to `Change`, of the optimizers of what was checked last.
     """
 
-    def __init__(
-        self, reader, tables, ids, initializer, slot_values, reset_slots, clocks, strategy
-    ):
+    def __init__(self, reader, tables, ids, initializer, slot_choice, clocks, strategy):
         """Takes the arguments of `grow_checkpoint`, `tables` as a list of `VocabularyAxis`.
 
         `ids` is the `IdMap` of all tables, or a dict from each one's name to its new rows' number.
         """
         self._reader, self._tables, self._ids = reader, tables, ids
-        self._initializer, self._slot_values = initializer, slot_values
-        self._reset_slots, self._clocks, self._strategy = reset_slots, clocks, strategy
+        self._initializer, self._slot_choice = initializer, slot_choice
+        self._clocks, self._strategy = clocks, strategy
 
     def check(self, others):
         """Checks the arguments for the tables and others; returns a `Growth` for each of them."""
@@ -158,8 +158,9 @@ class _Plan:
         self._slots = [slot for slot in find_slots(self._reader).values() if slot.table in names]
         _check_once(names + [slot.name for slot in self._slots])
         _check_initializer(axes, self._initializer)
-        check_slot_values(self._slots, self._slot_values, find_clocks(self._reader))
-        self.clocks = fresh_clocks(self._reader, self._slots, self._clocks, self._slot_values)
+        self._slot_choice.check(self._slots, find_clocks(self._reader))
+        values = self._slot_choice.values
+        self.clocks = fresh_clocks(self._reader, self._slots, self._clocks, values)
         growths = [Growth(self._reader, axis, self._map(axis), self._strategy) for axis in axes]
         for growth in growths:
             growth.check_memory()
@@ -180,10 +181,11 @@ class _Plan:
         return changes
 
     def _slot_change(self, growth, slot, new_rows):
-        value = initial_value(self._reader, slot, self._slot_values)
-        if value == SAME_AS_TABLE:
-            return growth.change(slot.name, new_rows, slot.source)
-        return growth.change(slot.name, value, value if self._reset_slots else slot.source)
+        if self._slot_choice.applies_to(slot):
+            return self._slot_choice.change(self._reader, growth, slot)
+        value = initial_value(self._reader, slot, self._slot_choice.values)
+        new = new_rows if value == SAME_AS_TABLE else value
+        return growth.change(slot.name, new, slot.source)
 
     def _map(self, axis):
         if not isinstance(self._ids, dict):

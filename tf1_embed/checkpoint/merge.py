@@ -10,8 +10,8 @@ from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
 from tf1_embed.checkpoint.growth import Growth, certificates_of
-from tf1_embed.checkpoint.rewrite import Change, Copy, Written, rewrite
-from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, check_slot_values, initial_value
+from tf1_embed.checkpoint.rewrite import Change, Copy, LeftOut, Written, rewrite
+from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, SlotChoice, initial_value
 from tf1_embed.checkpoint.slots import (
     CHOSEN_ROWS,
     NEW_ROWS,
@@ -38,6 +38,8 @@ def merge_checkpoint(
     trainable_rows: RowsLike | Mapping[str, RowsLike] | None = None,
     base: PathLike | None = None,
     slot_values: Mapping[str, float | str] | None = None,
+    reset_slots: bool = False,
+    without_slots: bool = False,
     clocks: str | None = None,
     partition_strategy: str | None = None,
     force: bool = False,
@@ -75,6 +77,9 @@ def merge_checkpoint(
       slot_values: dict from the last part of a slot variable's name ("Adagrad"), or its whole name,
         to its value in rows that have none in either checkpoint; "table" for the row itself, as in
         {"ExponentialMovingAverage": "table"}. Default: what TensorFlow's optimizers begin with.
+      reset_slots: bool, whether the slots of all rows begin anew, those of the training too.
+      without_slots: bool, whether the optimizer's slots of the tables are left out, which is noted.
+        Moving averages go on, in either case.
       clocks: "fresh" or "keep": whether what counts the optimizer's steps (Adam's `beta1_power`,
         Keras' `iter`) begins anew, as the slots of frozen rows do, or goes on as it is, so that
         these rows step up to 6 times too far (see `tf1_embed.checkpoint.clocks`). Default: anew;
@@ -99,7 +104,8 @@ def merge_checkpoint(
       ValueError: if `tables` is a string or empty, a table is row-split and its rows are not given,
         or are given and others, the two variables' dims or dtypes differ, `partition_strategy` is
         needed and not given, a slot variable's first value is not known, or is in an object-based
-        checkpoint; if the base has other rows than the frozen ones.
+        checkpoint; if slots are both reset and left out; if the base has other rows than the
+        frozen ones.
       OSError: if the disk is full.
       CheckpointDamaged: if the checkpoint is damaged.
     """
@@ -118,9 +124,10 @@ def merge_checkpoint(
         slots = [slot for slot in find_slots(reader).values() if slot.table in parts]
         of_base = [slot for slot in base_slots.values() if slot.table in new_names]
         clocks_found = find_clocks(reader) + (find_clocks(base_reader) if base_reader else [])
-        check_slot_values(slots + of_base, slot_values, clocks_found)
+        slot_choice = SlotChoice(slot_values, reset_slots, without_slots)
+        slot_choice.check(slots + of_base, clocks_found)
         _refuse_slots_of_objects(slots + of_base)
-        changes: dict[str, Change | Copy | None] = {}
+        changes: dict[str, Change | Copy | LeftOut | None] = {}
         growths: list[Growth] = []
         begun: list[Slot] = []
         for axis in axes:
@@ -150,8 +157,15 @@ def merge_checkpoint(
                     for part, (of, slot) in parts_known.items()
                 }
                 like = next(iter(sources.values()))
+                of, slot = next(iter(parts_known.values()))
+                if slot_choice.applies_to(slot):
+                    begun.append(slot)
+                    change = slot_choice.change(of, growth, slot, merged, like)
+                    changes[merged] = change
+                    if new_slot is not None and isinstance(change, LeftOut):
+                        changes[new_slot.name] = change
+                    continue
                 if len(sources) == 1:
-                    of, slot = next(iter(parts_known.values()))
                     begun.append(slot)
                     value = initial_value(of, slot, slot_values)
                     is_average = value == SAME_AS_TABLE

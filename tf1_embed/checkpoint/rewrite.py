@@ -74,6 +74,16 @@ class Copy(NamedTuple):
     note: str
 
 
+class LeftOut(NamedTuple):
+    """A tensor that the new checkpoint does not have, as None says without a note.
+
+    Attributes:
+      note: string, what a user should know of it.
+    """
+
+    note: str
+
+
 class Written(NamedTuple):
     """What became, or with `dry_run` would become, of a tensor of a checkpoint.
 
@@ -114,7 +124,7 @@ class Silence:
 
 def rewrite(
     reader: CheckpointReader,
-    changes: Mapping[str, Change | Copy | None],
+    changes: Mapping[str, Change | Copy | LeftOut | None],
     out: PathLike,
     force: bool = False,
     dry_run: bool = False,
@@ -125,7 +135,8 @@ def rewrite(
 
     Args:
       reader: `CheckpointReader`.
-      changes: dict from a tensor's name to its `Change` or `Copy`, or None if it is left out.
+      changes: dict from a tensor's name to its `Change` or `Copy`; `LeftOut` or None if it is left
+        out.
       out: string, the prefix to write.
       force: bool, whether a checkpoint there is replaced.
       dry_run: bool, whether nothing is written.
@@ -144,9 +155,11 @@ def rewrite(
     written = []
     for name in sorted({*reader.names(), *changes}):
         change = changes.get(name)
-        if name in changes and change is None:
-            dtype_name, shape = _dtype_name(reader, name), reader.shape(name)
-            written.append(Written(name, dtype_name, shape, None, 0, True))
+        if isinstance(change, LeftOut) or (name in changes and change is None):
+            note = change.note if change is not None else None
+            if name in reader.names():
+                dtype_name, shape = _dtype_name(reader, name), reader.shape(name)
+                written.append(Written(name, dtype_name, shape, None, 0, True, note))
         elif isinstance(change, Copy):
             of, source, note = change
             shapes = reader.shape(name) if name in reader.names() else None, of.shape(source)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Iterable, Mapping
+from typing import TYPE_CHECKING, Iterable, Mapping, NamedTuple
 
 import numpy as np
 
 from tf1_embed.bfloat16 import as_numbers
 from tf1_embed.checkpoint.files.meta import read_first_values
 from tf1_embed.checkpoint.files.reader import CheckpointReader
+from tf1_embed.checkpoint.rewrite import Change, LeftOut
 from tf1_embed.checkpoint.slots import Slot, variable_name
 
 if TYPE_CHECKING:
     from tf1_embed.checkpoint.clocks import Clock
+    from tf1_embed.checkpoint.files.stored_rows import StoredRows
+    from tf1_embed.checkpoint.growth import Growth
 
 # The initial values of the slot variables of TensorFlow's optimizers, by the last part of their
 # names: "table/Adam" and "table/Adam_1", or "m" and "v" in an object-based checkpoint.
@@ -74,6 +77,70 @@ _AMBIGUOUS = {
     "accum": "0.1 of tf.train.FtrlOptimizer, 0 of tf.train.AdadeltaOptimizer",
     "rms": "1 of tf.train.RMSPropOptimizer, 0 of Keras' RMSprop",
 }
+
+
+class SlotChoice(NamedTuple):
+    """What a user chose for the slot variables of tables.
+
+    Attributes:
+      values: dict from a kind or a name to a number or "table", or None; see `initial_value`.
+      reset: bool, whether the slots of all rows begin anew.
+      without: bool, whether there are to be none.
+
+    Moving averages are no state of an optimizer: they go on, whatever is chosen.
+    """
+
+    values: Mapping[str, float | str] | None = None
+    reset: bool = False
+    without: bool = False
+
+    def check(self, slots: Iterable[Slot], clocks: Iterable[Clock] = ()) -> None:
+        """Checks that the choice is one, and fits the `Slot` and `Clock` that there are.
+
+        Raises:
+          KeyError: as `check_slot_values`; of slots that are left out no value can be given.
+          ValueError: if slots are both to begin anew and to be left out.
+        """
+        if self.reset and self.without:
+            raise ValueError(
+                "slots either begin anew or are left out: give `reset_slots` or `without_slots`"
+            )
+        if self.without:
+            slots = [slot for slot in slots if self._is_average(slot)]
+        check_slot_values(slots, self.values, clocks)
+
+    def applies_to(self, slot: Slot) -> bool:
+        """Tells whether something was chosen for a slot variable, whatever its rows have."""
+        return (self.reset or self.without) and not self._is_average(slot)
+
+    def change(
+        self,
+        reader: CheckpointReader,
+        growth: Growth,
+        slot: Slot,
+        name: str | None = None,
+        like: StoredRows | None = None,
+    ) -> Change | LeftOut:
+        """Returns what becomes of a slot variable that the choice applies to.
+
+        Args:
+          reader: `CheckpointReader`, where the slot variable is.
+          growth: `Growth` of its table.
+          slot: `Slot`.
+          name: string, its name in the new checkpoint; default: the same.
+          like: as for `Growth.change`.
+
+        Raises:
+          ValueError: as `initial_value`.
+        """
+        if self.without:
+            return LeftOut("left out, as slots are; a Saver that restores the rest lacks it too")
+        value = initial_value(reader, slot, self.values)
+        return growth.change(slot.name if name is None else name, value, value, like)
+
+    def _is_average(self, slot):
+        given = [self.values[key] for key in (slot.name, slot.kind) if key in (self.values or {})]
+        return (given[0] == "table") if given else _known_value(slot) == SAME_AS_TABLE
 
 
 def initial_value(

@@ -61,6 +61,9 @@ def _add_extract(deltas):
         "note the tokens of the new rows",
         "keep the rows of tokens that the new one lacks in the delta; else they are an error",
     )
+    extract.add_argument(
+        "--without-slots", action="store_true", help="leave out the slots of the new rows"
+    )
     options.add_partition_strategy(extract)
     options.add_output(extract)
 
@@ -91,6 +94,7 @@ def _extract(arguments):
         id_map=id_map,
         tokens=tokens,
         reserved=options.reserved(arguments),
+        with_slots=not arguments.without_slots,
         others=arguments.others or (_ask if questions.at_terminal() else None),
         partition_strategy=arguments.partition_strategy,
         **options.writing(arguments, "Extracting"),
@@ -133,6 +137,7 @@ def _add_apply(deltas):
         "checkpoint (default: as in BASE)",
     )
     options.add_slot_values(apply, "new rows")
+    options.add_slot_choice(apply, "old rows and of new ones that a delta has")
     options.add_clocks(apply)
     options.add_partition_strategy(apply)
     options.add_output(apply)
@@ -147,6 +152,8 @@ def _apply(arguments):
         arguments.out,
         others_from=arguments.others_from,
         slot_values=options.slot_values(arguments),
+        reset_slots=arguments.reset_slots,
+        without_slots=arguments.without_slots,
         clocks=arguments.clocks,
         partition_strategy=arguments.partition_strategy,
         **options.writing(arguments, "Applying"),

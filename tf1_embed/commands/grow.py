@@ -74,10 +74,8 @@ def add_to(commands: options.Commands) -> None:
         "--seed", type=int, default=0, help="of an --initializer that draws values (default: 0)"
     )
     options.add_slot_values(grow, "new rows")
+    options.add_slot_choice(grow, "old rows")
     options.add_clocks(grow)
-    grow.add_argument(
-        "--reset-slots", action="store_true", help="start the slots of old rows anew as well"
-    )
     options.add_partition_strategy(grow)
     options.add_output(grow)
 
@@ -123,6 +121,7 @@ def _run(arguments: argparse.Namespace) -> int:
         slot_values=options.slot_values(arguments),
         clocks=arguments.clocks,
         reset_slots=arguments.reset_slots,
+        without_slots=arguments.without_slots,
         partition_strategy=arguments.partition_strategy,
         **options.writing(arguments, "Growing"),
     )

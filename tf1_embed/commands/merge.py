@@ -34,6 +34,7 @@ def add_to(commands: options.Commands) -> None:
         "else that the training did not hold, are as in it",
     )
     options.add_slot_values(merge, "frozen rows")
+    options.add_slot_choice(merge, "new rows")
     options.add_clocks(merge)
     options.add_partition_strategy(merge)
     options.add_output(merge)
@@ -50,6 +51,8 @@ def _run(arguments: argparse.Namespace) -> int:
         trainable_rows=options.trainable_rows(arguments, tables),
         base=arguments.base,
         slot_values=options.slot_values(arguments),
+        reset_slots=arguments.reset_slots,
+        without_slots=arguments.without_slots,
         clocks=arguments.clocks,
         partition_strategy=arguments.partition_strategy,
         **options.writing(arguments, "Merging"),

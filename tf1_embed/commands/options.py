@@ -345,6 +345,20 @@ def slot_values(arguments: argparse.Namespace) -> dict[str, float | str]:
     return values
 
 
+def add_slot_choice(parser: argparse.ArgumentParser, rows: str) -> None:
+    """Adds --reset-slots and --without-slots; `rows` says whose slots begin anew."""
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument(
+        "--reset-slots", action="store_true", help=f"start the slots of {rows} anew as well"
+    )
+    either.add_argument(
+        "--without-slots",
+        action="store_true",
+        help="leave the optimizer's slots of the tables out, for code that restores none; moving "
+        "averages stay",
+    )
+
+
 def add_clocks(parser: argparse.ArgumentParser) -> None:
     """Adds --clocks."""
     parser.add_argument(

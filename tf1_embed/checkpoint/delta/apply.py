@@ -20,8 +20,8 @@ from tf1_embed.checkpoint.delta.rows import (
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.growth import Growth, certificates_of
-from tf1_embed.checkpoint.rewrite import Change, Copy, Written, rewrite
-from tf1_embed.checkpoint.slot_values import check_slot_values
+from tf1_embed.checkpoint.rewrite import Change, Copy, LeftOut, Written, rewrite
+from tf1_embed.checkpoint.slot_values import SlotChoice
 from tf1_embed.fingerprints import digest_of
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ def apply_delta(
     base: PathLike,
     deltas: PathLike | Sequence[PathLike],
     out: PathLike,
-    slot_values: Mapping[str, float] | None = None,
+    slot_values: Mapping[str, float | str] | None = None,
+    reset_slots: bool = False,
+    without_slots: bool = False,
     clocks: str | None = None,
     others_from: PathLike | None = None,
     partition_strategy: str | None = None,
@@ -63,6 +65,9 @@ def apply_delta(
       slot_values: dict from the last part of a slot variable's name ("Adagrad"), or its whole name,
         to its value in new rows whose slots a delta lacks. Default: what TensorFlow's optimizers
         begin with, and a moving average with the new row itself.
+      reset_slots: bool, whether the slots of all rows begin anew, whatever the deltas have.
+      without_slots: bool, whether the optimizer's slots of the tables are left out, which is noted.
+        Moving averages go on, in either case.
       clocks: "fresh" or "keep": whether what counts the optimizer's steps (Adam's `beta1_power`,
         Keras' `iter`) begins anew, as the slots of new rows do, or goes on as it is, so that
         these rows step up to 6 times too far (see `tf1_embed.checkpoint.clocks`). Default: anew;
@@ -89,7 +94,8 @@ def apply_delta(
       KeyError: if the base lacks a table, or a slot variable that `slot_values` names.
       ValueError: if a table has other bits, another shape or dtype than a delta was made for; if
         the deltas are out of order; if a delta was changed; if a slot variable's first value is
-        needed and not known; if `partition_strategy` is needed and not given.
+        needed and not known; if slots are both reset and left out; if `partition_strategy` is
+        needed and not given.
       OSError: if the disk is full.
       CheckpointDamaged: if a checkpoint is damaged.
     """
@@ -121,15 +127,16 @@ def apply_delta(
             left_out -= taken
         axes = [find_axis(reader, name, each[0][1].axis) for name, each in steps.items()]
         slots = [slot for axis in axes for slot in slots_of(reader, axis)]
-        check_slot_values(slots, slot_values, find_clocks(reader))
+        slot_choice = SlotChoice(slot_values, reset_slots, without_slots)
+        slot_choice.check(slots, find_clocks(reader))
         # Clocks of where the delta was made are those that the new rows were trained under.
-        changes: dict[str, Change | Copy | None] = {}
+        changes: dict[str, Change | Copy | LeftOut | None] = {}
         if clocks is not None or any(each.name not in copies for each in find_clocks(reader)):
             changes.update(fresh_clocks(reader, slots, clocks, slot_values))
         changes.update(copies)
         growths = []
         for axis, each in zip(axes, steps.values()):
-            growth, of_axis = _apply(reader, axis, each, slot_values, partition_strategy)
+            growth, of_axis = _apply(reader, axis, each, slot_choice, partition_strategy)
             growths.append(growth)
             changes.update(of_axis)
         certify = certificates_of(growths)
@@ -145,14 +152,14 @@ def apply_delta(
     ]
 
 
-def _apply(reader, axis, steps, slot_values, partition_strategy):
+def _apply(reader, axis, steps, slot_choice, partition_strategy):
     """Returns the `Growth` of a variable, and the `Change` of it and of each slot variable.
 
     Args:
       reader: `CheckpointReader`.
       axis: `VocabularyAxis`.
       steps: list of pairs, the prefix of each delta and its `NewRows` of the variable.
-      slot_values: as for `apply_delta`.
+      slot_choice: `SlotChoice`.
       partition_strategy: as for `apply_delta`.
     """
     size = axis.size
@@ -187,9 +194,12 @@ def _apply(reader, axis, steps, slot_values, partition_strategy):
     growth = Growth(reader, axis, stack.id_map, partition_strategy)
     changes = {axis.name: change_of(growth, axis.name, values)}
     for slot in slots_of(reader, axis):
+        if slot_choice.applies_to(slot):
+            changes[slot.name] = slot_choice.change(reader, growth, slot)
+            continue
         joined = stack.join(
             [
-                slots_in(reader, axis, slot, new.values, new.slots, prefix, slot_values)
+                slots_in(reader, axis, slot, new.values, new.slots, prefix, slot_choice.values)
                 for prefix, new in steps
             ],
             axis.axis,

@@ -112,11 +112,16 @@ def extract_delta(
             extracted = {each.axis.name: each.extract(with_slots, bar.update) for each in pairs}
         old.check_rest()
         new.check_rest()
-        found = _find_others(old, new, set(extracted))
+        slots = {
+            slot.name
+            for name, each in extracted.items()
+            for slot in slots_of(new, find_axis(new, name, each.axis))
+        }
+        found = _find_others(old, new, set(extracted), slots)
         if others is None or callable(others):
             others = _decide(old, new, found, also, others)
         left_out, taken = (found, {}) if others == "keep" else ({}, found)
-        written = _written(new, extracted, left_out, taken)
+        written = _written(new, extracted, slots, left_out, taken)
         if not dry_run:
             before = {
                 name: BEFORE + name if name in old.names() else None for name in sorted(taken)
@@ -236,12 +241,12 @@ def _tokens_of(new_rows, tokens, reserved):
     return new_tokens
 
 
-def _find_others(old, new, extracted):
+def _find_others(old, new, extracted, slots):
     """Returns what else is not as in the base, a dict from name to how it became so."""
-    found, slots = {}, find_slots(new)
+    found = {}
     theirs = {new.find(variable_name(name)) for name in extracted}
     for name in new.names():
-        if name in theirs or (name in slots and slots[name].table in theirs):
+        if name in theirs or name in slots:
             continue
         if name not in old.names():
             found[name] = "is new"
@@ -290,7 +295,7 @@ def _axis_of(old, new, name):
     return f":{axis}" if axis else ""
 
 
-def _written(new, extracted, left_out, taken):
+def _written(new, extracted, slots, left_out, taken):
     """Returns what the delta has of the grown checkpoint, and what it leaves out."""
     shapes = {}
     for name, each in extracted.items():
@@ -308,6 +313,9 @@ def _written(new, extracted, left_out, taken):
             written.append(Written(name, dtype_name, shape, shape, new.num_bytes(name), True, note))
         elif name in left_out:
             note = f"{left_out[name]}, and is left out: delta apply says what becomes of it"
+            written.append(Written(name, dtype_name, shape, None, 0, True, note))
+        elif name in slots:
+            note = "has slots of the new rows, and is left out: once applied, they begin anew"
             written.append(Written(name, dtype_name, shape, None, 0, True, note))
     return written
 
