@@ -356,6 +356,40 @@ def test_what_else_has_so_many_rows_is_asked_about(workdir, capsys, monkeypatch)
     assert load_checkpoint("runs/grown/model.ckpt")["bias"].shape == (12,)
 
 
+def test_tables_of_different_sizes_are_asked_about(workdir, capsys, monkeypatch):
+    values = {"a_1": counting_rows(4), "a_2": counting_rows(3), "bias": counting_rows(4, None)}
+    save_checkpoint("runs/apart", values)
+    grow = "grow runs/apart --table a_* --rows 2 --out runs/grown/apart"
+
+    def answer(*lines):
+        stdin = io.StringIO("".join(lines))
+        stdin.isatty = lambda: True
+        monkeypatch.setattr(sys, "stdin", stdin)
+
+    # Nobody can answer.
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert run(grow) == 2
+    assert "'a_*' means tables of different sizes" in capsys.readouterr().err
+    question = "Append 2 rows to each of them? [y/N] "
+    for given, status, last in (
+        ("n\n", 2, "say how many rows each gets with --rows NAME=K\n"),
+        ("what\n", 2, "the answer must be y or N, got 'what'; nothing was written\n"),
+        ("", 2, "no answer: the input ended; nothing was written\n"),
+        ("y\ny\n", 0, "Do they grow as well? [y/N] "),
+    ):
+        answer(given)
+        assert run(grow) == status
+        error = capsys.readouterr().err
+        assert "a_1 (4 rows), a_2 (3 rows). If the model joins them" in error
+        assert question in error and error.endswith(last)
+    sizes = {name: len(rows) for name, rows in load_checkpoint("runs/grown/apart").items()}
+    assert sizes == {"a_1": 6, "a_2": 5, "bias": 6}
+    # What is wrong is said before.
+    answer("y\n")
+    assert run(f"{grow} --force --slot-value Adam=1") == 2
+    assert question not in capsys.readouterr().err
+
+
 def test_initializers_are_given_for_all_or_by_name(workdir):
     np.save("rows.npy", counting_rows(2, start=70))
     also = "--also bias --force"

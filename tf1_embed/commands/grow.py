@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 
 from tf1_embed.commands import options, output, questions
@@ -110,21 +111,29 @@ def _run(arguments: argparse.Namespace) -> int:
         if isinstance(by_name, dict):
             raise ValueError("with --reserved give one --rows K for all tables")
         mapping = append_map(options.one_size(sizes), by_name, reserved)
-    written = grow_checkpoint(
+    grow = functools.partial(
+        grow_checkpoint,
         arguments.prefix,
         tables,
         arguments.out,
-        num_new_rows=by_name if mapping is None else None,
         id_map=mapping,
-        also=_also(arguments),
         initializer=_initializers(arguments),
         slot_values=options.slot_values(arguments),
         clocks=arguments.clocks,
         reset_slots=arguments.reset_slots,
         without_slots=arguments.without_slots,
         partition_strategy=arguments.partition_strategy,
-        **options.writing(arguments, "Growing"),
     )
+    also, writing = _also(arguments), options.writing(arguments, "Growing")
+    if mapping is None and not isinstance(by_name, dict) and questions.at_terminal():
+        matched = {each: options.sizes(arguments.prefix, [each]) for each in tables}
+        apart = {each: found for each, found in matched.items() if len(set(found.values())) > 1}
+        if apart:
+            by_name = dict.fromkeys(sizes, by_name)
+            # The question comes when all else has been checked.
+            grow(num_new_rows=by_name, also=[], **dict(writing, dry_run=True, progress=None))
+            _ask_apart(apart, by_name)
+    written = grow(num_new_rows=by_name if mapping is None else None, also=also, **writing)
     return output.print_written(arguments, written, rows=_counts(sizes, by_name, mapping))
 
 
@@ -143,6 +152,21 @@ def _num_new_rows(arguments):
     if "" in by_name and len(by_name) > 1:
         raise ValueError("give one --rows K for all tables, or NAME=K for each of them")
     return by_name.get("", by_name or None)
+
+
+def _ask_apart(apart, by_name):
+    """Asks whether tables of different sizes that one pattern means are tables of their own."""
+    for pattern, sizes in apart.items():
+        listed = ", ".join(
+            f"{name} ({output.counted(size, 'row')})" for name, size in sizes.items()
+        )
+        rows = output.counted(by_name[next(iter(sizes))], "row")
+        facts = (
+            f"{pattern!r} means tables of different sizes: {listed}. If the model joins them to "
+            f"one table, more rows in each would move its ids."
+        )
+        if questions.ask(facts, f"Append {rows} to each of them?", "y", "N") != "y":
+            raise ValueError("nothing was written; say how many rows each gets with --rows NAME=K")
 
 
 def _counts(sizes, by_name, mapping):
