@@ -1050,6 +1050,8 @@ def test_others_are_stored_whole_if_asked_and_come_back(trained_on, tmp_path, ca
     text = capsys.readouterr().out
     for line in ("softmax: grew, and is stored whole", "fresh: is new, and is stored whole"):
         assert line in text
+    # What it takes is said, too: as they are and as they were, and the rows.
+    assert f"{4 * (16 + 12 + 6 + 6 + 2) + 2 * 8 + 2 * 2 * 8} bytes written to" in text
     found = read_delta(delta)
     assert (found.left_out, found.others["fresh"]) == ((), None)
     assert set(found.others) == {"dense", "fresh", "global_step", "softmax"}

@@ -9,7 +9,6 @@ import numpy as np
 
 from tf1_embed.checkpoint.delta.file import BEFORE, Delta, NewRows, check_output, write_delta
 from tf1_embed.checkpoint.delta.rows import Back, MappedRows, check_fits, find_axis, slots_of
-from tf1_embed.checkpoint.files.index import num_values
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.rewrite import Silence, Written
@@ -121,7 +120,7 @@ def extract_delta(
         if others is None or callable(others):
             others = _decide(old, new, found, also, others)
         left_out, taken = (found, {}) if others == "keep" else ({}, found)
-        written = _written(new, extracted, slots, left_out, taken)
+        written = _written(old, new, extracted, slots, left_out, taken)
         if not dry_run:
             before = {
                 name: BEFORE + name if name in old.names() else None for name in sorted(taken)
@@ -295,22 +294,28 @@ def _axis_of(old, new, name):
     return f":{axis}" if axis else ""
 
 
-def _written(new, extracted, slots, left_out, taken):
+def _written(old, new, extracted, slots, left_out, taken):
     """Returns what the delta has of the grown checkpoint, and what it leaves out."""
-    shapes = {}
+    shapes, sizes = {}, {}
     for name, each in extracted.items():
-        shapes[new.find(variable_name(name))] = each.values.shape
-        shapes.update((slot, values.shape) for slot, values in each.slots.items())
+        arrays = {new.find(variable_name(name)): each.values, **each.slots}
+        shapes.update((tensor, values.shape) for tensor, values in arrays.items())
+        sizes.update((tensor, values.nbytes) for tensor, values in arrays.items())
+        for tensor, values in each.dropped.items():
+            tensor = new.find(variable_name(name)) if tensor == name else tensor
+            sizes[tensor] = sizes.get(tensor, 0) + values.nbytes
     written = []
     for name in new.names():
         dtype = new.dtype(name)
         dtype_name, shape = "unknown" if dtype is None else dtype.name, new.shape(name)
         if name in shapes:
-            num_bytes = num_values(shapes[name]) * dtype.size
-            written.append(Written(name, dtype_name, shape, shapes[name], num_bytes, True))
+            written.append(Written(name, dtype_name, shape, shapes[name], sizes[name], True))
         elif name in taken:
+            # As it is, and as it was.
+            readers = [each for each in (old, new) if name in each.names()]
+            num_bytes = sum(each.num_bytes(name) for each in readers)
             note = f"{taken[name]}, and is stored whole"
-            written.append(Written(name, dtype_name, shape, shape, new.num_bytes(name), True, note))
+            written.append(Written(name, dtype_name, shape, shape, num_bytes, True, note))
         elif name in left_out:
             note = f"{left_out[name]}, and is left out: delta apply says what becomes of it"
             written.append(Written(name, dtype_name, shape, None, 0, True, note))
