@@ -35,9 +35,10 @@ def flush_to_disk(path: str) -> None:
         os.close(descriptor)
 
 
-def make_folders(folder):
+def make_folders(folder: str) -> list[str]:
     """Makes a folder and those above it; returns those that were not there, the highest first."""
-    missing, above = [], folder
+    missing: list[str] = []
+    above = folder
     while above and not os.path.isdir(above):
         missing.insert(0, above)
         above = os.path.dirname(above)

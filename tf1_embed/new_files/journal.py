@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from typing import NamedTuple
+from typing import Iterable, NamedTuple
 
 from tf1_embed.new_files.disk import flush_to_disk
 
@@ -30,13 +30,13 @@ class Move(NamedTuple):
     stays: bool
 
 
-def as_it_is(move):
+def as_it_is(move: Move) -> Move:
     """Returns the move with what there is before anything is moved."""
     mark = None if move.new is None else _mark(move.new)
     return move._replace(had_old=os.path.lexists(move.place), mark=mark)
 
 
-def write_journal(path, moves):
+def write_journal(path: str, moves: Iterable[Move]) -> None:
     """Writes what is about to be moved; from then on a killed run can be undone."""
     folder = os.path.dirname(path)
     content = [
@@ -54,7 +54,7 @@ def write_journal(path, moves):
     flush_to_disk(folder)
 
 
-def undo(journal):
+def undo(journal: str) -> None:
     """Takes back what was done of a publication, and removes its journal.
 
     Each step may have been done, and this may be interrupted and begun again: where the files are
@@ -81,12 +81,12 @@ def undo(journal):
             if os.path.lexists(each.old) and not os.path.lexists(each.place):
                 os.replace(each.old, each.place)
         with contextlib.suppress(OSError):
-            for each in sorted({os.path.dirname(each.place) for each in moves}):
-                flush_to_disk(each)
+            for above in sorted({os.path.dirname(each.place) for each in moves}):
+                flush_to_disk(above)
     os.remove(journal)
 
 
-def are_done(moves):
+def are_done(moves: Iterable[Move]) -> bool:
     """Tells whether every new file has left the folder in which it waited."""
     return not any(each.new is not None and os.path.exists(each.new) for each in moves)
 
@@ -107,7 +107,7 @@ def _mark(path):
     return [state.st_ino, state.st_size, state.st_mtime_ns]
 
 
-def relative(path, start):
+def relative(path: str, start: str) -> str:
     """Returns a path as seen from a folder, so that both can be moved together."""
     try:
         return os.path.relpath(path, start)

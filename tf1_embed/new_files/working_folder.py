@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from typing import IO
 
 from tf1_embed.new_files.journal import undo
 
@@ -17,14 +18,22 @@ LOCK, JOURNAL, HOME = "lock", "journal", "home"
 
 
 class WorkingFolder:
-    """The folder in which what belongs to a place waits; one run at a time has it."""
+    """The folder in which what belongs to a place waits; one run at a time has it.
 
-    def __init__(self, place, lock):
+    Attributes:
+      folder: its path.
+      beside: path of the folder that it is in.
+    """
+
+    folder: str
+    beside: str
+
+    def __init__(self, place: str, lock: IO[bytes]):
         self.folder, self._lock = _path_of(place), lock
         self.beside = os.path.dirname(self.folder)
 
     @classmethod
-    def take(cls, place):
+    def take(cls, place: str) -> WorkingFolder:
         """Makes and locks the folder, and clears up what a killed run left in it."""
         folder = _path_of(place)
         lock = _lock_folder(folder, place)
@@ -37,11 +46,11 @@ class WorkingFolder:
             raise
         return taken
 
-    def path(self, name):
+    def path(self, name: str) -> str:
         """Returns the path of a file in the folder."""
         return os.path.join(self.folder, name)
 
-    def clear(self):
+    def clear(self) -> None:
         """Removes what is in the folder, and the folder."""
         with contextlib.suppress(OSError):
             self._remove_files()
@@ -52,7 +61,7 @@ class WorkingFolder:
             os.remove(self.path(LOCK))
             os.rmdir(self.folder)
 
-    def close(self):
+    def close(self) -> None:
         """Lets others have the folder."""
         self._lock.close()
 
