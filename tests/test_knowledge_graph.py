@@ -19,8 +19,8 @@ from examples.knowledge_graph.evaluation import evaluate, filtered_ranks
 from examples.knowledge_graph.main import main
 from examples.knowledge_graph.model import LinkPredictor
 from examples.knowledge_graph.solving import FrozenModel
+from support.umls import HOSTILE, write_slice
 
-HOSTILE = """<script>alert(1)</script>&"'$x_^{$"""
 REPORT_KEYS = {
     "frozen_rows_identical",
     "frozen_rows_sha256",
@@ -42,21 +42,6 @@ REPORT_KEYS = {
     "seconds_retrain",
     "tensorflow",
 }
-
-
-def write_slice(folder, num_entities=40):
-    """Writes the triples among the commonest entities, each name with something hostile in it."""
-    graph = data.load()
-    ids, counts = np.unique(graph.train[:, [0, 2]], return_counts=True)
-    kept = ids[np.argsort(-counts, kind="stable")[:num_entities]]
-    for name in ("train", "valid", "test"):
-        triples = getattr(graph, name)
-        with open(os.path.join(str(folder), f"{name}.txt"), "w", encoding="utf-8") as file:
-            for head, relation, tail in triples[np.isin(triples[:, [0, 2]], kept).all(axis=1)]:
-                file.write(
-                    f"{HOSTILE}{graph.entities[head]}\t{graph.relations[relation]}\t"
-                    f"{HOSTILE}{graph.entities[tail]}\n"
-                )
 
 
 @pytest.fixture(scope="module")
