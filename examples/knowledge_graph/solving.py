@@ -46,6 +46,8 @@ class FrozenModel:
             targets=None,
             background=self.background,
             num_new_rows=num_new,
+            # Rows that are solved one by one have a quadratic prior only.
+            prior="cubed" if share else "zero",
             between=lambda rows: self._facts(rows, triples[between]) + (None,),
             old_queries=self.queries if share else None,
             share=share or 1.0,
