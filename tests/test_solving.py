@@ -2,13 +2,15 @@
 
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
 
 import tf1_embed
 from support.tables import bits
-from tf1_embed.solving import softmax
+from tf1_embed.solving import facts as facts_module
+from tf1_embed.solving import softmax, whitened
 from tf1_embed.solving.facts import log_partitions
 
 NUM_OLD, DIM = 40, 6
@@ -232,6 +234,28 @@ def test_facts_between_new_rows_are_looked_at_again_as_rows_become_known(problem
     np.testing.assert_allclose(rows[1:], without[1:], rtol=1e-6)
     alone = tf1_embed.solve_rows(without[[3, 3]] * 2, [NUM_OLD] * 2, None, background, "squared")
     np.testing.assert_allclose(rows[0], alone[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic", "softmax"])
+def test_memory_is_that_of_the_rows_and_of_a_chunk(loss, monkeypatch):
+    monkeypatch.setattr(whitened, "CHUNK_NUMBERS", 1 << 14)
+    monkeypatch.setattr(facts_module, "CHUNK_SCORES", 1 << 14)
+    num_new, dim = 20000, 64
+    random = np.random.RandomState(0)
+    old_rows = random.randn(200, dim).astype(np.float32)
+    background = tf1_embed.Background(old_rows)
+    background.add(random.randn(400, dim), np.arange(400) % 200)
+    solver = tf1_embed.RowSolver(background, loss)
+    # Of a row fewer facts than numbers, but for one.
+    ids = np.concatenate([np.arange(num_new), np.zeros(100, int)]) + 200
+    queries = random.randn(len(ids), dim).astype(np.float32)
+    tracemalloc.start()
+    rows = solver.solve(queries, ids)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert rows.shape == (num_new, dim)
+    # Ids, targets and offsets are as long as the facts, a chunk is of some 130 KB in float64.
+    assert peak < 1.3 * rows.nbytes + 10 * 8 * len(ids) + 20 * (1 << 17)
 
 
 def test_order_and_batches_of_facts_do_not_matter(problem):

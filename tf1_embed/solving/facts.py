@@ -59,7 +59,7 @@ def log_partitions(queries: np.ndarray, rows: Any) -> np.ndarray:
       float64 `[num_queries]`.
     """
     # In the rows' own precision: as the model's softmax is.
-    queries = np.asarray(queries).astype(rows.dtype)
+    queries = np.asarray(queries).astype(rows.dtype, copy=False)
     total = np.full(len(queries), -np.inf)
     step = max(1, CHUNK_SCORES // max(1, len(queries)))
     for start in range(0, rows.shape[0], step):

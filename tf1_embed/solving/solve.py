@@ -78,7 +78,9 @@ def solve_rows(
 
     Returns:
       floats `[num_new_rows, dim]` of the old rows' dtype, to be given as `initializer=` or to be
-      written. A row without facts is what the prior and the background say.
+      written. A row without facts is what the prior and the background say. Beside facts and rows
+      the memory is that of some matrices `[dim, dim]` and of a chunk; with `old_queries` that of
+      some fifteen times the rows.
 
     Raises:
       ValueError: if shapes do not fit, an id is not a new row's, numbers are not finite, the
@@ -194,10 +196,11 @@ class RowSolver:
                 "the prior cubed needs `old_queries`: rows that are solved one by one have a "
                 "quadratic prior, zero or old"
             )
-        rows = solve(facts, num_new_rows, self._loss, self._whitening)
+        dtype = self.background.old_rows.dtype
+        rows = solve(facts, num_new_rows, self._loss, self._whitening, dtype)
         for _ in range(_SWEEPS if between else 0):
             every = self._with_between(facts, between, rows)
-            rows = solve(every, num_new_rows, self._loss, self._whitening)
+            rows = solve(every, num_new_rows, self._loss, self._whitening, dtype)
         if old_queries is not None:
             order = np.random.RandomState(seed).permutation(len(partitions))
             chosen = np.sort(order[: int(np.ceil(share * len(order)))])
@@ -205,7 +208,7 @@ class RowSolver:
                 every = self._with_between(facts, between, rows) if between else facts
                 old = OldQueries(old_queries, partitions, chosen, self.old_weight)
                 rows = refine(rows, every, old, self._prior, self._whitening)
-        return rows.astype(self.background.old_rows.dtype)
+        return rows.astype(dtype, copy=False)
 
     def within(
         self, budget: float, held_out: Any, held_out_ids: Any, queries: Any, ids: Any, **facts: Any
@@ -256,7 +259,7 @@ class RowSolver:
 
     def _with_between(self, facts, between, rows):
         """Returns the facts, and those between new rows as these are now."""
-        given = tuple(between(rows.astype(self.background.old_rows.dtype)))
+        given = tuple(between(rows.astype(self.background.old_rows.dtype, copy=False)))
         more = self._facts(*given[:2], *(given[2:] + (None, None))[:2])
         self._check_owners("the ids of `between`", more, len(rows))
         return Facts(*(np.concatenate(pair) for pair in zip(facts, more)))
