@@ -103,7 +103,7 @@ def run(options, seed):
         rows = tf1_embed.Rows.of([], size=num_entities)
         if budget:
             rows = tf1_embed.thaw_rows(named, num_entities, budget)
-        elif not new_relations.count:
+        elif options.later != "relations":
             continue
         about = np.isin(old["train"][:, [0, 2]], rows.ids()).any(axis=1)
         triples = np.concatenate([new["train"], old["train"][about]])

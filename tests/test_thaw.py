@@ -5,6 +5,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import tf1_embed
+from benchmarks import thaw
+from support.umls import write_slice
 
 
 @pytest.mark.parametrize(
@@ -60,3 +62,17 @@ def test_thawed_rows_train_and_all_others_keep_every_bit():
 def test_arguments_that_do_not_fit_are_refused(changed, message):
     with pytest.raises(ValueError, match=message):
         tf1_embed.thaw_rows(**{"ids": [1, 2], "num_rows": 5, "budget": 1, **changed})
+
+
+@pytest.mark.parametrize("later", thaw.WAYS)
+def test_benchmark_measures_every_way_and_finds_frozen_rows_unchanged(later, tmp_path, capsys):
+    write_slice(tmp_path)
+    flags = "--about 4 --seeds 1 --width 8 --epochs 2 --thaw-epochs 2 --budgets 0.5".split()
+    found = thaw.main(["--data", str(tmp_path), "--later", later, *flags])
+    names = list(found)
+    assert names[0] == "before" and names[-2:] == ["all rows trained on", "retrained"]
+    assert [name.split(":")[0] for name in names if "thawed" in name] == ["thawed 50%"]
+    assert ("frozen, new relations only" in names) == (later == "relations")
+    for ((new, old, _),) in found.values():
+        assert 0 < new <= 1 and 0 < old <= 1
+    assert "retrained" in capsys.readouterr().out

@@ -84,7 +84,10 @@ class Growth:
     def solve(self):
         """3. The new rows as the solution of a convex problem."""
         what, ratings = self._options.what, self._ratings
-        with tf.Graph().as_default(), tf.Session() as session:
+        # A graph that runs a few times is not worth optimising first.
+        config = tf.ConfigProto()
+        config.graph_options.rewrite_options.disable_meta_optimizer = True
+        with tf.Graph().as_default(), tf.Session(config=config) as session:
             tables = {name: tf.get_variable(name, initializer=self._base[name]) for name in COLUMNS}
             model = self._model(tables)
             session.run(tf.global_variables_initializer())
