@@ -223,7 +223,7 @@ def polish(options, model, solved, frozen, snapshot, seed):
             options.polish_epochs,
             options.batch_size,
             options.polish_learning_rate,
-            options.dropout,
+            options.polish_dropout,
         )
         trainer = Trainer(predictor, recipe, None, old_answers)
         session.run(tf.global_variables_initializer())
@@ -272,6 +272,7 @@ def parse_options(argv):
     parser.add_argument("--solve-share", type=float, default=1.0, help="of the old queries")
     parser.add_argument("--polish-epochs", type=int, default=4)
     parser.add_argument("--polish-learning-rate", type=float, default=0.02)
+    parser.add_argument("--polish-dropout", type=float, default=0.5)
     parser.add_argument("--penalty", type=float, default=0.1, help="N3, of new rows")
     parser.add_argument("--share", type=float, default=1.0, help="of the old queries")
     parser.add_argument("--old-batch-size", type=int, default=2048)

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from test_knowledge_graph import write_slice
 
 from benchmarks import continual
 from examples.knowledge_graph import data
+from support.umls import write_slice
 
 FLAGS = "--seeds 1 --width 16 --epochs 10 --polish-epochs 2 --batch-size 128 --dropout 0.1".split()
 

@@ -19,8 +19,8 @@ from examples.knowledge_graph.evaluation import evaluate, filtered_ranks
 from examples.knowledge_graph.main import main
 from examples.knowledge_graph.model import LinkPredictor
 from examples.knowledge_graph.solving import FrozenModel
+from support.umls import HOSTILE, write_slice
 
-HOSTILE = """<script>alert(1)</script>&"'$x_^{$"""
 REPORT_KEYS = {
     "frozen_rows_identical",
     "frozen_rows_sha256",
@@ -42,21 +42,6 @@ REPORT_KEYS = {
     "seconds_retrain",
     "tensorflow",
 }
-
-
-def write_slice(folder, num_entities=40):
-    """Writes the triples among the commonest entities, each name with something hostile in it."""
-    graph = data.load()
-    ids, counts = np.unique(graph.train[:, [0, 2]], return_counts=True)
-    kept = ids[np.argsort(-counts, kind="stable")[:num_entities]]
-    for name in ("train", "valid", "test"):
-        triples = getattr(graph, name)
-        with open(os.path.join(str(folder), f"{name}.txt"), "w", encoding="utf-8") as file:
-            for head, relation, tail in triples[np.isin(triples[:, [0, 2]], kept).all(axis=1)]:
-                file.write(
-                    f"{HOSTILE}{graph.entities[head]}\t{graph.relations[relation]}\t"
-                    f"{HOSTILE}{graph.entities[tail]}\n"
-                )
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +147,51 @@ def test_solved_rows_score_their_triples_above_others(kind):
     assert np.mean(ranks) < 5
 
 
+def test_what_old_answers_lose_is_said(demo):
+    summary, out = demo
+    before = summary["mrr_old_after_old_candidates"]
+    lost = {
+        "new rows trained alone": 1 - summary["mrr_old_after_all_candidates"] / before,
+        "solved rows": 1 - summary["mrr_old_after_all_candidates_solved"] / before,
+        "solved rows that trained": 1 - summary["mrr_old_after_all_candidates_polished"] / before,
+    }
+    assert summary["lost"] == pytest.approx(lost)
+    sentence = (
+        "Of their MRR old answers lose "
+        + ", ".join(f"{share:.1%} to {name}" for name, share in lost.items())
+        + "."
+    )
+    for name in ("printed.txt", "report.html"):
+        assert sentence in (out / name).read_text(encoding="utf-8")
+
+
+def test_weight_of_old_queries_is_chosen_for_a_budget(tmp_path):
+    write_slice(tmp_path)
+    sizes = "--new-entities 4 --width 8 --epochs 4 --dropout 0.1 --polish-epochs 1".split()
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        arguments = ["--data", str(tmp_path), "--out", str(tmp_path), *sizes, "--budget", "0.05"]
+        summary = main(arguments)
+    weight = summary["old_weight"]
+    assert weight in [2.0**power for power in range(-4, 9)]
+    assert (
+        f"At most 5.0% were to be lost to solved rows, on validation triples: old queries have the "
+        f"weight {weight:g}." in printed.getvalue()
+    )
+
+
+def test_budget_that_cannot_be_kept_ends_with_a_sentence(tmp_path, monkeypatch):
+    write_slice(tmp_path)
+
+    def refuse(*_):
+        raise ValueError("old answers lose 9.00% of their mean reciprocal rank")
+
+    monkeypatch.setattr(FrozenModel, "solve_within", refuse)
+    sizes = "--new-entities 4 --width 8 --epochs 1".split()
+    with contextlib.redirect_stdout(io.StringIO()), pytest.raises(SystemExit, match="lose 9.00%"):
+        main(["--data", str(tmp_path), "--out", str(tmp_path), *sizes, "--budget", "0.001"])
+
+
 @pytest.mark.parametrize("flags", ["--no-solve", "--model transe"])
 def test_rows_that_are_not_solved_train_from_random_ones(flags, tmp_path):
     write_slice(tmp_path)
@@ -181,7 +211,7 @@ def test_the_page_escapes_names_and_needs_no_other_file(demo):
         assert html.escape(name) in page
     # Once in the text and once in the picture of the plane.
     assert page.count("&lt;script&gt;") >= 2 * len(summary["runs"][0]["new_entities"])
-    assert page.count("<svg") == 5
+    assert page.count("<svg") == 6
     for target in re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?([^"')\s]*)""", page):
         assert target.startswith(("data:", "#")), target
 

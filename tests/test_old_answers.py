@@ -56,6 +56,16 @@ def test_training_with_it_leaves_old_rows_and_lowers_what_old_answers_lose(backg
     assert after.lost < before.lost / 4
 
 
+def test_weight_multiplies_what_old_answers_count(background):
+    with tf.Graph().as_default(), tf.Session() as session:
+        once, thrice = (
+            OldAnswers(tf.constant(NEW), background, QUERIES, 50, 50, weight=weight)
+            for weight in (1.0, 3.0)
+        )
+        loss, more = (session.run(each.loss, each.feed()) for each in (once, thrice))
+    assert more == pytest.approx(3 * loss, rel=1e-5)
+
+
 def test_every_old_query_comes_once_before_any_comes_twice(background):
     with tf.Graph().as_default():
         for share, count in ((1.0, 50), (0.3, 15)):
@@ -75,6 +85,7 @@ def test_every_old_query_comes_once_before_any_comes_twice(background):
         ({"num_facts": 0}, "`num_facts` and `batch_size` must be 1 or more"),
         ({"batch_size": 0}, "`num_facts` and `batch_size` must be 1 or more"),
         ({"share": 1.5}, "`share` in \\(0, 1\\]"),
+        ({"weight": -1.0}, "`weight` must be 0 or more, got -1.0"),
         ({"background": tf1_embed.Background(OLD)}, "must have the partitions of its queries"),
     ],
 )

@@ -179,6 +179,33 @@ def test_a_tag_with_brackets_is_itself_and_a_pattern_is_one(workdir):
     assert list(read_scalars("other", ["loss[1]"])) == ["loss[1]"]
 
 
+def test_answers_are_those_of_the_queries_in_a_file(workdir, capsys):
+    # Row i holds i in each number: the last row wins where the query is positive.
+    queries, ids = np.array([[1.0, 0, 0, 0], [-1.0, 0, 0, 0]]), np.array([9, 0])
+    np.savez("old.npz", queries=queries, ids=ids)
+    assert run(f"{PLOT} --kind answers --out answers.svg --queries old.npz") == 0
+    picture = Path("answers.svg").read_text(encoding="utf-8")
+    # Rows 10 and 11 stand before row 9: reciprocal ranks 1 and 1 become 1/3 and 1.
+    assert "Of their MRR old answers lose 33.3% to new rows" in picture
+    assert run(f"{PLOT} --out all.html --queries old.npz") == 0
+    assert titles_of("all.html")[-1] == "What old answers lose"
+    np.savez("other.npz", questions=queries)
+    Path("text.npz").write_text("1 2 3", encoding="utf-8")
+    np.savez("wide.npz", queries=np.ones([2, 5]), ids=ids)
+    capsys.readouterr()
+    for file, message in (
+        ("other.npz", "must hold arrays named queries and ids; other.npz has questions"),
+        ("text.npz", "must be a .npz file, got text.npz"),
+        ("wide.npz", "must be floats of shape [batch, 4]"),
+        ("none.npz", "there is no file 'none.npz'"),
+    ):
+        assert run(f"{PLOT} --kind answers --out b.svg --queries {file}") != 0
+        assert message in capsys.readouterr().err
+    assert run(f"{PLOT} --kind answers --out b.svg") != 0
+    assert "kind answers needs --queries, a .npz of old queries" in capsys.readouterr().err
+    assert not os.path.exists("b.svg")
+
+
 def test_the_curve_is_of_the_scalars_in_event_files(workdir, capsys):
     write_scalars("logs/train", {"loss": 1, "e/new_rows/mean_norm": 2})
     write_scalars("logs/eval", {"loss": 3})

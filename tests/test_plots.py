@@ -19,6 +19,7 @@ import matplotlib  # noqa: E402
 from tf1_embed import plots  # noqa: E402
 from tf1_embed.pictures import plane  # noqa: E402
 from tf1_embed.pictures.style import NEW, OLD, ON_DARK  # noqa: E402
+from tf1_embed.solving.interference import Interference  # noqa: E402
 
 
 def title_of(axes):
@@ -402,6 +403,46 @@ def test_curves_without_values_are_refused(curves, message):
         plots.training_curve(curves)
 
 
+# Old answers.
+
+
+def test_lines_are_the_shares_of_right_answers_among_the_first():
+    before = np.array([1.0, 1.0, 2.5, 40.0])
+    found = {
+        "trained": Interference(before, np.array([1.0, 3.0, 3.5, 40.0])),
+        "_solved": Interference(before, before),
+    }
+    (axes,) = plots.old_answers(found).axes
+    lines = {line.get_label(): line for line in axes.lines}
+    for name, ranks in (("trained", [1, 3, 3.5, 40]), ("_solved", before)):
+        line = lines[f"among all rows, {name}"]
+        for k in (1, 2, 3, 10, 39, 40):
+            among = line.get_xdata() <= k
+            assert line.get_ydata()[among][-1] == 100 * np.mean(np.floor(ranks) <= k)
+    assert axes.get_xlim() == (1, 40)
+    lost = found["trained"].lost
+    assert title_of(axes) == (
+        f"Of their MRR old answers lose {lost:.1%} to new rows: trained, 0.0% to new rows: _solved"
+    )
+    assert len(axes.get_legend().get_texts()) == 3
+
+
+@pytest.mark.parametrize(
+    "ranks, message",
+    [
+        ([], "must be 1 to 4 of them, got 0"),
+        ([[]], "has no queries"),
+        ([[1.0], [2.0]], "of the same queries and old rows; the ranks of 'way 1'"),
+    ],
+)
+def test_old_answers_that_cannot_be_compared_are_refused(ranks, message):
+    found = {
+        f"way {i}": Interference(np.array(each), np.array(each)) for i, each in enumerate(ranks)
+    }
+    with pytest.raises(ValueError, match=message):
+        plots.old_answers(found)
+
+
 # Files.
 
 
@@ -414,6 +455,7 @@ def draw_all():
         "Map": plots.old_and_new(values, new_rows, names),
         "Norms": plots.norms(values, new_rows),
         "Curve": plots.training_curve({"loss": ([1, 2], [2, 1])}),
+        "Answers": plots.old_answers({"<solved & $x_^{$": Interference(np.ones(3), np.ones(3))}),
     }
 
 

@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
 
 import tf1_embed
 from support.tables import bits
-from tf1_embed.solving.background import log_partitions
+from tf1_embed.solving import facts as facts_module
+from tf1_embed.solving import softmax, whitened
+from tf1_embed.solving.facts import log_partitions
 
 NUM_OLD, DIM = 40, 6
 
@@ -159,6 +162,53 @@ def test_softmax_with_old_queries_is_solved_for_all_rows_together(problem):
     assert taken.mean() < 0.05
 
 
+@pytest.mark.parametrize("penalty", [0.5, 3.0])
+def test_cubed_rows_end_where_the_gradient_is_zero(problem, penalty, monkeypatch):
+    monkeypatch.setattr(softmax, "_TOLERANCE", 1e-12)
+    monkeypatch.setattr(softmax, "_MAX_STEPS", 500)
+    rows = tf1_embed.solve_rows(
+        problem.queries,
+        problem.ids,
+        None,
+        problem.background(partitions=True),
+        prior="cubed",
+        penalty=penalty,
+        old_queries=problem.old_queries,
+    ).astype(np.float64)
+    weight = penalty / (3 * (np.abs(problem.old_rows.astype(np.float64)) ** 3).mean())
+    slope = 3 * weight * rows * np.abs(rows)
+    every = np.concatenate([problem.old_rows.astype(np.float64), rows])
+    for queries, ids in (
+        (problem.queries, problem.ids),
+        (problem.old_queries, problem.old_ids),
+    ):
+        shares = np.exp(queries @ every.T)
+        shares /= shares.sum(axis=1, keepdims=True)
+        shares[np.arange(len(ids)), ids] -= 1
+        slope += (shares.T @ queries)[NUM_OLD:]
+    np.testing.assert_allclose(slope, 0, atol=2e-3)
+
+
+@pytest.mark.parametrize("prior", ["zero", "old"])
+def test_penalty_multiplies_what_the_prior_says(problem, prior):
+    background = problem.background(targets=problem.old_offsets)
+    rows = tf1_embed.solve_rows(
+        *(problem.queries, problem.ids, problem.targets, background, "squared", prior),
+        penalty=5.0,
+    )
+    old = problem.old_rows.astype(np.float64)
+    mean, precision = np.zeros(DIM), np.eye(DIM) * DIM / (old**2).sum(axis=1).mean()
+    if prior == "old":
+        mean, precision = old.mean(axis=0), np.linalg.inv(background.shrunk_covariance())
+    for row in range(4):
+        queries, targets, _ = problem.facts_of(row)
+        expected = np.linalg.solve(
+            5 * precision + queries.T @ queries / background.noise_variance,
+            5 * precision @ mean + queries.T @ targets / background.noise_variance,
+        )
+        np.testing.assert_allclose(rows[row], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_share_of_the_old_queries_weighs_as_much_as_all(problem):
     facts = problem.queries, problem.ids, None, problem.background(partitions=True)
     every, half, again = (
@@ -184,6 +234,28 @@ def test_facts_between_new_rows_are_looked_at_again_as_rows_become_known(problem
     np.testing.assert_allclose(rows[1:], without[1:], rtol=1e-6)
     alone = tf1_embed.solve_rows(without[[3, 3]] * 2, [NUM_OLD] * 2, None, background, "squared")
     np.testing.assert_allclose(rows[0], alone[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic", "softmax"])
+def test_memory_is_that_of_the_rows_and_of_a_chunk(loss, monkeypatch):
+    monkeypatch.setattr(whitened, "CHUNK_NUMBERS", 1 << 14)
+    monkeypatch.setattr(facts_module, "CHUNK_SCORES", 1 << 14)
+    num_new, dim = 20000, 64
+    random = np.random.RandomState(0)
+    old_rows = random.randn(200, dim).astype(np.float32)
+    background = tf1_embed.Background(old_rows)
+    background.add(random.randn(400, dim), np.arange(400) % 200)
+    solver = tf1_embed.RowSolver(background, loss)
+    # Of a row fewer facts than numbers, but for one.
+    ids = np.concatenate([np.arange(num_new), np.zeros(100, int)]) + 200
+    queries = random.randn(len(ids), dim).astype(np.float32)
+    tracemalloc.start()
+    rows = solver.solve(queries, ids)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert rows.shape == (num_new, dim)
+    # Ids, targets and offsets are as long as the facts, a chunk is of some 130 KB in float64.
+    assert peak < 1.3 * rows.nbytes + 10 * 8 * len(ids) + 20 * (1 << 17)
 
 
 def test_order_and_batches_of_facts_do_not_matter(problem):
@@ -290,7 +362,11 @@ def test_saved_background_is_refused_for_rows_with_one_bit_changed(problem, tmp_
     "changed, message",
     [
         ({"loss": "hinge"}, "`loss` must be one of squared, logistic, softmax; got 'hinge'"),
-        ({"prior": "flat"}, "`prior` must be one of zero, old"),
+        ({"prior": "flat"}, "`prior` must be one of zero, old, cubed"),
+        ({"prior": "cubed"}, "the prior cubed needs `old_queries`"),
+        ({"prior": "cubed", "loss": "squared"}, "prior cubed is for the loss softmax, not squared"),
+        ({"penalty": 0.0}, "`penalty` must be above 0, got 0.0"),
+        ({"old_weight": -1.0}, "`old_weight` must be 0 or more"),
         ({"queries": np.zeros([34, 5])}, "`queries` must be floats of shape"),
         ({"queries": np.full([34, DIM], np.nan)}, "`queries` hold NaN"),
         ({"ids": np.zeros(34, int)}, "`ids` must be those of new rows, which begin at 40; got 0"),

@@ -14,9 +14,11 @@
 
     solve_rows                    new rows of a frozen model, solved rather than trained
     RowSolver                     the same, prepared once for facts that come in time after time
+    choose_solver                 the prior of new rows, chosen by solving old ones as if new
     Background                    what old rows and old queries say of new rows
     row_queries                   what a model asks of a row, read off its graph
     interference                  what right old answers lose to new rows
+    thaw_rows                     the old rows that new facts are about, to train them as well
 
     TrainableRowsOptimizer        any optimizer on chosen rows of ordinary variables
     grown_rows                    the rows that a growth appended, to hand to it
@@ -73,6 +75,7 @@ _MODULE_OF_NAME = {
     "audit": "tf1_embed.auditing",
     "audit_metagraph": "tf1_embed.auditing",
     "check_frozen_rows": "tf1_embed.proof.checker",
+    "choose_solver": "tf1_embed.solving.choose",
     "diff_checkpoints": "tf1_embed.checkpoint.diff",
     "embedding_lookup": "tf1_embed.lookup",
     "embedding_lookup_sparse": "tf1_embed.sparse_lookup",
@@ -99,6 +102,7 @@ _MODULE_OF_NAME = {
     "solve_rows": "tf1_embed.solving.solve",
     "split_checkpoint": "tf1_embed.checkpoint.split",
     "summaries": "tf1_embed.proof.summaries",
+    "thaw_rows": "tf1_embed.solving.thaw",
     "verify_checkpoint": "tf1_embed.checkpoint.verify",
 }
 
@@ -142,10 +146,12 @@ if TYPE_CHECKING:
     from tf1_embed.proof.summaries import summaries as summaries
     from tf1_embed.rows import Rows as Rows
     from tf1_embed.solving.background import Background as Background
+    from tf1_embed.solving.choose import choose_solver as choose_solver
     from tf1_embed.solving.interference import interference as interference
     from tf1_embed.solving.queries import row_queries as row_queries
     from tf1_embed.solving.solve import RowSolver as RowSolver
     from tf1_embed.solving.solve import solve_rows as solve_rows
+    from tf1_embed.solving.thaw import thaw_rows as thaw_rows
     from tf1_embed.sparse_lookup import embedding_lookup_sparse as embedding_lookup_sparse
     from tf1_embed.sparse_lookup import safe_embedding_lookup_sparse as safe_embedding_lookup_sparse
     from tf1_embed.table import GrownTable as GrownTable

@@ -1,4 +1,4 @@
-"""Pictures of a growth: what changed, where the new rows are, how long they are, how they trained.
+"""Pictures of a growth: what changed, where new rows are, how long, what old answers lose to them.
 
 Each function returns a `matplotlib.figure.Figure`; `save` writes it as PNG or SVG, `write_page`
 several as one page. Large tables are read in pieces, and binned or sampled.
@@ -14,6 +14,7 @@ except ModuleNotFoundError as error:
         "pictures need matplotlib, which is not installed: pip install matplotlib"
     ) from error
 
+from tf1_embed.pictures.answers import old_answers
 from tf1_embed.pictures.changes import row_changes
 from tf1_embed.pictures.curves import training_curve
 from tf1_embed.pictures.files import as_svg, save, write_page
@@ -24,6 +25,7 @@ __all__ = [
     "as_svg",
     "norms",
     "old_and_new",
+    "old_answers",
     "row_changes",
     "save",
     "training_curve",

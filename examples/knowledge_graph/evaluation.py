@@ -35,7 +35,24 @@ def filtered_ranks(scores, answers, known):
 
 
 def evaluate(session, model, triples, known, num_candidates=None, description=None, batch_size=256):
-    """Measures how well a model finds the tail and the head of each triple.
+    """Measures how well a model finds the tail and the head of each triple; returns a `Quality`.
+
+    The arguments are those of `rank_answers`.
+    """
+    return quality_of(
+        rank_answers(session, model, triples, known, num_candidates, description, batch_size)
+    )
+
+
+def quality_of(ranks):
+    """Returns the `Quality` of ranks: their mean reciprocal, and the shares of at most 1, 3, 10."""
+    return Quality(float(np.mean(1 / ranks)), *(float(np.mean(ranks <= k)) for k in (1, 3, 10)))
+
+
+def rank_answers(
+    session, model, triples, known, num_candidates=None, description=None, batch_size=256
+):
+    """Ranks the tail and the head of each triple among all candidates.
 
     Args:
       triples: int `[triples, 3]`.
@@ -45,7 +62,7 @@ def evaluate(session, model, triples, known, num_candidates=None, description=No
       description: what the progress bar says; no progress is shown if not given.
 
     Returns:
-      A `Quality`: mean reciprocal rank, and the shares of ranks of at most 1, 3 and 10.
+      float64 `[2 * triples]`, 1 the best: for each batch the tails, then the heads.
     """
     batches = [triples[start : start + batch_size] for start in range(0, len(triples), batch_size)]
     ranks = []
@@ -64,5 +81,4 @@ def evaluate(session, model, triples, known, num_candidates=None, description=No
                 head_scores[:, candidates], head, known[:, relation, tail].T[:, candidates]
             )
         )
-    ranks = np.concatenate(ranks)
-    return Quality(float(np.mean(1 / ranks)), *(float(np.mean(ranks <= k)) for k in (1, 3, 10)))
+    return np.concatenate(ranks)

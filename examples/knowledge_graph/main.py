@@ -10,7 +10,7 @@ import tensorflow.compat.v1 as tf
 
 import tf1_embed
 from examples.knowledge_graph import data, report
-from examples.knowledge_graph.evaluation import evaluate
+from examples.knowledge_graph.evaluation import evaluate, quality_of, rank_answers
 from examples.knowledge_graph.model import LinkPredictor, initializer
 from examples.knowledge_graph.options import parse_options
 from examples.knowledge_graph.solving import FrozenModel
@@ -59,7 +59,9 @@ class Growth:
       graph: the `data.KnowledgeGraph`, in which the new entities have the last ids.
       num_old: how many entities are old.
       quality: name of a measurement -> `evaluation.Quality`.
+      ranks: the same -> float64 `[answers]`.
       curves: name of a training -> `training.Curve`.
+      old_weight: how much old queries count against new facts, when rows are solved.
       seconds: name of what is no training -> how long it took.
       rows: name of a moment, such as "grown_from" with random new rows -> `[entities, width]`.
       fingerprints: name of a checkpoint, or "certificate" -> fingerprint of the old rows in it.
@@ -71,7 +73,7 @@ class Growth:
         self.graph = data.put_new_entities_last(dataset, options.new_entities, seed)
         self.num_old = len(self.graph.entities) - options.new_entities
         self.quality, self.curves, self.rows, self.fingerprints = {}, {}, {}, {}
-        self.seconds = {}
+        self.ranks, self.seconds, self.old_weight = {}, {}, 1.0
         self._options = options
         self._folder = os.path.join(options.out, f"seed_{seed}")
         os.makedirs(self._folder, exist_ok=True)
@@ -110,7 +112,16 @@ class Growth:
             self._options.model,
             self._train.old,
         )
-        rows = frozen.solve(self._train.new, self._options.new_entities)
+        facts = self._train.new, self._options.new_entities
+        if self._options.budget is None:
+            rows = frozen.solve(*facts)
+        else:
+            try:
+                rows, self.old_weight, _ = frozen.solve_within(
+                    self._options.budget, self._valid.old, *facts
+                )
+            except ValueError as error:
+                raise SystemExit(f"--budget {self._options.budget}: {error}") from error
         self.seconds["solving"] = time.perf_counter() - started
         recipe = self._recipe._replace(
             epochs=self._options.polish_epochs, learning_rate=self._options.polish_learning_rate
@@ -134,6 +145,7 @@ class Growth:
                 num_facts=len(self._train.new),
                 batch_size=self._options.batch_size,
                 seed=self.seed,
+                weight=self.old_weight,
             )
             # Without `var_list` the relations would train too: they are an ordinary variable.
             trainer = Trainer(model, recipe, [entities.trainable], old_answers)
@@ -246,7 +258,7 @@ class Growth:
         )
 
     def _measure(self, session, model, name, triples, num_candidates=None):
-        self.quality[name] = evaluate(
+        self.ranks[name] = rank_answers(
             session,
             model,
             triples,
@@ -254,6 +266,7 @@ class Growth:
             num_candidates,
             f"Seed {self.seed}, testing {name}",
         )
+        self.quality[name] = quality_of(self.ranks[name])
 
     def _checkpoint(self, name):
         return os.path.join(self._folder, f"{name}.ckpt")

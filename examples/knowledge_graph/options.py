@@ -120,6 +120,13 @@ def parse_options(argv=None):
         default=0.05,
         help="Adam's, after new rows were solved",
     )
+    training.add_argument(
+        "--budget",
+        metavar="X",
+        type=_positive(float),
+        help="the share of their MRR that old answers may lose to solved rows, such as 0.01; the "
+        "weight of old queries is then chosen on validation triples (default: a weight of 1)",
+    )
     options = parser.parse_args(argv)
     options.solve = options.solve and options.model in LINEAR
     if not 0 <= options.dropout < 1:

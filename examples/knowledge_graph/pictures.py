@@ -3,6 +3,7 @@
 import numpy as np
 
 from tf1_embed import Rows, plots
+from tf1_embed.solving.interference import Interference
 
 _LABELS = {
     "growth": "new rows only",
@@ -34,6 +35,20 @@ def plane_of_entities(growth):
         came_from=growth.rows["grown_from"][new_rows.ids()],
     )
     return plots.as_svg(figure, "The entities on a plane")
+
+
+def old_answers(growth):
+    """Draws what right old answers lose to the new rows, trained alone and solved."""
+    before = growth.ranks["old_after_old_candidates"]
+    found = {
+        label: Interference(before, growth.ranks[name])
+        for label, name in (
+            ("trained alone", "old_after_all_candidates"),
+            ("solved, then trained", "old_after_all_candidates_polished"),
+        )
+        if name in growth.ranks
+    }
+    return plots.as_svg(plots.old_answers(found), "What old answers lose")
 
 
 def training_curves(growth):

@@ -74,6 +74,14 @@ TRAININGS = {
 }
 
 
+# Of which rows -> the measurement of old answers among all entities.
+LOST_TO = {
+    "new rows trained alone": "old_after_all_candidates",
+    "solved rows": "old_after_all_candidates_solved",
+    "solved rows that trained": "old_after_all_candidates_polished",
+}
+
+
 def summarize(growths, options):
     """Returns the content of report.json: means over the seeds, and each seed in `runs`."""
     runs = [_summarize_one(growth) for growth in growths]
@@ -81,7 +89,7 @@ def summarize(growths, options):
     means = {
         key: float(np.mean([run[key] for run in runs]))
         for key in first
-        if key.startswith(("mrr_", "seconds_"))
+        if key.startswith(("mrr_", "seconds_", "old_weight"))
     }
     hits = {
         name: {
@@ -93,6 +101,7 @@ def summarize(growths, options):
         "frozen_rows_identical": all(run["frozen_rows_identical"] for run in runs),
         "frozen_rows_sha256": first["frozen_rows_sha256"],
         **means,
+        "lost": dict(_lost(means)),
         "tensorflow": tf.version.VERSION,
         "hits": hits,
         "seeds": [run["seed"] for run in runs],
@@ -112,6 +121,7 @@ def _summarize_one(growth):
         **{f"mrr_{name}": growth.quality[name].mrr for name in names},
         **{f"seconds_{name}": curve.seconds[-1] for name, curve in growth.curves.items()},
         **{f"seconds_{name}": seconds for name, seconds in growth.seconds.items()},
+        "old_weight": growth.old_weight,
         "hits": {name: dict(zip(("1", "3", "10"), growth.quality[name][1:])) for name in names},
     }
 
@@ -133,9 +143,29 @@ def as_text(summary):
     lines.append("")
     for key, label in _timed(summary):
         lines.append(f"{label:45}{summary[key]:6.2f} s")
+    lines += ["", what_old_answers_lose(summary)]
     same = "identical, bit for bit" if summary["frozen_rows_identical"] else "CHANGED"
     lines += ["", f"Old rows before and after: {same} (SHA-256 {summary['frozen_rows_sha256']})"]
     return "\n".join(lines)
+
+
+def what_old_answers_lose(summary):
+    """Returns a sentence on what is lost of the old MRR, and on the budget if there was one."""
+    lost = ", ".join(f"{share:.1%} to {name}" for name, share in summary["lost"].items())
+    sentence = f"Of their MRR old answers lose {lost}."
+    if summary["options"].get("budget"):
+        sentence += (
+            f" At most {summary['options']['budget']:.1%} were to be lost to solved rows, on "
+            f"validation triples: old queries have the weight {summary['old_weight']:g}."
+        )
+    return sentence
+
+
+def _lost(means):
+    before = means["mrr_old_after_old_candidates"]
+    for name, measurement in LOST_TO.items():
+        if f"mrr_{measurement}" in means:
+            yield name, 1 - means[f"mrr_{measurement}"] / before
 
 
 def write(summary, growths, options):
@@ -170,8 +200,10 @@ def as_html(summary, growth):
         new_entities=", ".join(html.escape(name) for name in new_entities),
         change_of_rows=pictures.change_of_rows(growth),
         plane=pictures.plane_of_entities(growth),
+        old_answers=pictures.old_answers(growth),
         curves=pictures.training_curves(growth),
         rows="\n".join(_html_rows(summary)),
+        lost=what_old_answers_lose(summary),
         times="\n".join(
             f"<tr><td>{label}<td>{summary[key]:.2f} s" for key, label in _timed(summary)
         ),

@@ -31,25 +31,55 @@ class FrozenModel:
         self.background.add(self.queries, np.concatenate([triples[:, 2], triples[:, 0]]))
 
     def solve(self, triples, num_new, share=1.0):
-        """Returns the rows of new entities, float32 `[num_new, width]`.
+        """Solves the rows of new entities.
 
         Args:
           triples: int `[triples, 3]`, each with a new head or tail or both.
           num_new: int; they have the last ids.
           share: the share of the old queries that all rows are solved with together; 0 solves each
             row by itself, which is quicker where many are new.
+
+        Returns:
+          float32 `[num_new, width]`.
         """
+        return self._solver(share).solve(**self._problem(triples, num_new, share))
+
+    def solve_within(self, budget, held_out, triples, num_new):
+        """Solves them such that old answers lose no more than a budget.
+
+        Args:
+          budget: the share of the old MRR that may be lost.
+          held_out: int `[triples, 3]` of old entities, on which the weight of old queries is
+            chosen.
+          triples: as for `solve`.
+          num_new: likewise.
+
+        Returns:
+          `(rows, weight, interference)`, as `tf1_embed.RowSolver.within` does.
+        """
+        queries = np.concatenate(ask(self._kind, self._rows, self._relations, held_out))
+        ids = np.concatenate([held_out[:, 2], held_out[:, 0]])
+        return self._solver(1.0).within(
+            budget, queries, ids, **self._problem(triples, num_new, 1.0)
+        )
+
+    def _solver(self, share):
+        # Rows that are solved one by one have a quadratic prior only.
+        return tf1_embed.RowSolver(self.background, prior="cubed" if share else "zero")
+
+    def _problem(self, triples, num_new, share):
+        """Returns the arguments of `RowSolver.solve`."""
         nothing = np.zeros([num_new, self._rows.shape[1]], np.float32)
         between = (triples[:, [0, 2]] >= len(self._rows)).all(axis=1)
-        return tf1_embed.solve_rows(
-            *self._facts(nothing, triples[~between]),
-            targets=None,
-            background=self.background,
-            num_new_rows=num_new,
-            between=lambda rows: self._facts(rows, triples[between]) + (None,),
-            old_queries=self.queries if share else None,
-            share=share or 1.0,
-        )
+        queries, ids = self._facts(nothing, triples[~between])
+        return {
+            "queries": queries,
+            "ids": ids,
+            "num_new_rows": num_new,
+            "between": lambda rows: self._facts(rows, triples[between]),
+            "old_queries": self.queries if share else None,
+            "share": share or 1.0,
+        }
 
     def _facts(self, new_rows, triples):
         """Returns the queries that new entities answer, and which entity answers each."""

@@ -6,6 +6,7 @@ from collections import namedtuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+import tf1_embed
 from examples.knowledge_graph.progress import progress
 
 Recipe = namedtuple("Recipe", "epochs batch_size learning_rate dropout")
@@ -22,17 +23,20 @@ class Trainer:
       recipe: a `Recipe`, the same for a whole training and for a growth.
       var_list: the variables to train; those of the graph that are trainable, if not given.
       old_answers: an `OldAnswers`, whose loss is added to the model's; none, if not given.
+      trainable_rows: dict from variable to the `tf1_embed.Rows` of it that train, and no other
+        variable; no row is frozen, if not given.
     """
 
-    def __init__(self, model, recipe, var_list=None, old_answers=None):
+    def __init__(self, model, recipe, var_list=None, old_answers=None, trainable_rows=None):
         self._model = model
         self._recipe = recipe
         self._old_answers = old_answers
         self._loss = model.loss + old_answers.loss if old_answers else model.loss
         self._learning_rate = tf.placeholder(tf.float32, [], "learning_rate")
-        self.train_op = tf.train.AdamOptimizer(self._learning_rate).minimize(
-            self._loss, var_list=var_list
-        )
+        optimizer = tf.train.AdamOptimizer(self._learning_rate)
+        if trainable_rows is not None:
+            optimizer = tf1_embed.TrainableRowsOptimizer(optimizer, trainable_rows, others="frozen")
+        self.train_op = optimizer.minimize(self._loss, var_list=var_list)
 
     def run(self, session, triples, validate, seed, description):
         """Trains on triples `[triples, 3]`.

@@ -7,9 +7,9 @@ import os
 import shlex
 
 from tf1_embed.commands import options, output
-from tf1_embed.commands.paths import InputCheckpoint, Output
+from tf1_embed.commands.paths import Input, InputCheckpoint, Output
 
-_KINDS = ["changes", "map", "norms", "curve"]
+_KINDS = ["changes", "map", "norms", "curve", "answers"]
 
 
 def add_to(commands: options.Commands) -> None:
@@ -21,7 +21,8 @@ def add_to(commands: options.Commands) -> None:
         "Draw what changed, where the new rows are, and how they trained.",
         "tf1-embed plot runs/base runs/grown --table embedding --out growth.html",
         "Draw what a growth did to a table: a heat map of what changed, a map of old and new rows, "
-        "their norms, the curve of the training; and write what TensorBoard's projector shows.",
+        "their norms, the curve of the training, what old answers lose to new rows; and write what "
+        "TensorBoard's projector shows.",
     )
     plot.add_argument(
         "old", metavar="OLD", type=InputCheckpoint, help="the old checkpoint, or its folder"
@@ -56,6 +57,13 @@ def add_to(commands: options.Commands) -> None:
         metavar="TAG",
         action="append",
         help="the scalars of the curve, or a pattern; may be given repeatedly (default: *loss*)",
+    )
+    plot.add_argument(
+        "--queries",
+        metavar="FILE",
+        type=Input,
+        help="draw what old answers lose: a .npz with queries [n, dim] and ids [n], the old row "
+        "that answers each",
     )
     plot.add_argument(
         "--projector",
@@ -116,6 +124,7 @@ def _run(arguments: argparse.Namespace) -> int:
         names=names,
         events=arguments.events,
         tags=arguments.tag or ["*loss*"],
+        queries=arguments.queries,
         projector=arguments.projector,
         max_points=arguments.max_points,
         partition_strategy=arguments.partition_strategy,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,7 +15,9 @@ from tf1_embed.checkpoint.slots import CHOSEN_ROWS, trainable_name, variable_nam
 from tf1_embed.new_files import check_absent, write_together
 from tf1_embed.pictures.events import read_scalars
 from tf1_embed.pictures.projector import MAX_POINTS, prepare_projector
+from tf1_embed.pictures.samples import read_rows
 from tf1_embed.rows import Rows, ids_at, ids_of
+from tf1_embed.solving.interference import interference
 from tf1_embed.vocabulary import IdMap
 
 if TYPE_CHECKING:
@@ -29,6 +32,13 @@ KINDS = {
     "map": "Where the new rows are",
     "norms": "How long the rows are",
     "curve": "How they trained",
+    "answers": "What old answers lose",
+}
+
+# kind -> the argument that it needs, how the command calls it, and what that is
+_NEEDS = {
+    "curve": ("events", "--events", "the folder of the summaries"),
+    "answers": ("queries", "--queries", "a .npz of old queries and of what answers them"),
 }
 
 _SUFFIXES = (".html", ".png", ".svg")
@@ -62,6 +72,7 @@ def plot_checkpoint(
     names: Names | None = None,
     events: str | None = None,
     tags: Sequence[str] = ("*loss*",),
+    queries: str | None = None,
     projector: str | None = None,
     max_points: int = MAX_POINTS,
     partition_strategy: str | None = None,
@@ -80,12 +91,14 @@ def plot_checkpoint(
       table: string, the variable's name.
       out: string, a page .html, a picture .png or .svg, or a folder for pictures .svg; default: no
         pictures are drawn.
-      kinds: list of "changes", "map", "norms" and "curve"; default: all, but "curve" only where
-        there are `events`.
+      kinds: list of "changes", "map", "norms", "curve" and "answers"; default: all, but "curve"
+        only where there are `events`, and "answers" where there are `queries`.
       id_map: `tf1_embed.vocabulary.IdMap`, where old rows moved to; default: every id is kept.
       names: sequence of strings; row i of the grown table has the name at i; default: its id.
       events: string, a folder of the summaries of the training, for "curve".
       tags: list of strings, the scalars in them that are drawn, or patterns.
+      queries: string, a .npz file for "answers": `queries`, floats `[n, dim]`, whose products with
+        the rows are scores; and `ids`, ints `[n]`, the old row that answers each.
       projector: string, a folder to write what TensorBoard's projector shows.
       max_points: int, see `tf1_embed.pictures.projector.write_projector`.
       partition_strategy: "mod" or "div", how lookups send ids to partitions; needed where the table
@@ -105,20 +118,23 @@ def plot_checkpoint(
       ImportError: if pictures are asked for and matplotlib is not installed.
       KeyError: if a checkpoint lacks the table, or no tag matches.
       ValueError: if neither `out` nor `projector` is given; if `kinds` are not those, or several
-        for one picture, or "curve" without `events`; if the tables do not fit each other, `id_map`
+        for one picture, or "curve" without `events`, or "answers" without `queries`; if these are
+        no such file or do not fit the table; if the tables do not fit each other, `id_map`
         or `names`; if a strategy is needed and not given.
       CheckpointDamaged: if a checkpoint is damaged.
     """
     if out is None and projector is None:
         raise ValueError("give `out` (--out), `projector` (--projector), or both")
-    kinds = _check_kinds(kinds, events)
+    kinds = _check_kinds(kinds, {"events": events, "queries": queries})
     paths = [] if out is None else _paths(out, kinds, force)
     if paths:
         # Without matplotlib this fails, before anything is read and in a dry run as well.
         _plots()
-    curves = None
+    curves = asked = None
     if paths and events is not None and "curve" in kinds:
         curves = read_scalars(events, tags)
+    if paths and queries is not None and "answers" in kinds:
+        asked = _read_queries(queries)
     with CheckpointReader(old) as old_reader, CheckpointReader(new) as new_reader:
         before = StoredRows(old_reader, old_reader.find(table), partition_strategy)
         after = _grown_rows(new_reader, table, new_partition_strategy or partition_strategy)
@@ -133,7 +149,7 @@ def plot_checkpoint(
         if paths and not dry_run:
             for kind in kinds:
                 figures[kind] = _draw(
-                    kind, before, after, id_map, names, curves, progress or Silence
+                    kind, before, after, id_map, names, curves, asked, progress or Silence
                 )
         # Before anything is written: what was read may have been damaged.
         old_reader.check_rest()
@@ -145,17 +161,34 @@ def plot_checkpoint(
     return Plotted(paths, table, rows.size - rows.count, rows.count, projection)
 
 
-def _check_kinds(kinds, events):
+def _check_kinds(kinds, given):
+    lacking = [kind for kind, (name, _, _) in _NEEDS.items() if given[name] is None]
     if kinds is None:
-        return [each for each in KINDS if each != "curve" or events is not None]
+        return [each for each in KINDS if each not in lacking]
     unknown = [each for each in kinds if each not in KINDS]
     if unknown or not kinds:
         raise ValueError(f"`kinds` must be some of {', '.join(KINDS)}; got {kinds}")
-    if "curve" in kinds and events is None:
-        raise ValueError(
-            "a picture of the kind curve needs `events` (--events), the folder of the summaries"
-        )
+    for kind in lacking:
+        if kind in kinds:
+            name, option, what = _NEEDS[kind]
+            raise ValueError(f"a picture of the kind {kind} needs `{name}` ({option}), {what}")
     return [each for each in KINDS if each in kinds]
+
+
+def _read_queries(path):
+    """Returns the queries and the ids of a .npz file."""
+    with open(path, "rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError(f"`queries` (--queries) must be a .npz file, got {path}")
+        file.seek(0)
+        with np.load(file) as arrays:
+            if not {"queries", "ids"} <= set(arrays.files):
+                raise ValueError(
+                    f"`queries` (--queries) must hold arrays named queries and ids; {path} has "
+                    f"{', '.join(arrays.files) or 'none'}: "
+                    f"np.savez(path, queries=…, ids=…) writes one"
+                )
+            return arrays["queries"], arrays["ids"]
 
 
 def _paths(out, kinds, force):
@@ -248,7 +281,7 @@ def _plots():
     return plots
 
 
-def _draw(kind, before, after, id_map, names, curves, progress):
+def _draw(kind, before, after, id_map, names, curves, asked, progress):
     plots = _plots()
     if kind == "changes":
         num_bytes = int(np.prod(before.shape, dtype=np.int64)) * before.dtype.itemsize
@@ -258,6 +291,10 @@ def _draw(kind, before, after, id_map, names, curves, progress):
         return plots.old_and_new(after, id_map.new_rows, names)
     if kind == "norms":
         return plots.norms(after, id_map.new_rows)
+    if kind == "answers":
+        old = read_rows(before, slice(0, before.shape[0]))
+        found = interference(*asked, old, read_rows(after, id_map.new_rows.ids()))
+        return plots.old_answers({"as they are": found})
     return plots.training_curve(curves)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +16,7 @@ from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
 from tf1_embed.fingerprints import digest_of
 from tf1_embed.rows import Rows
-
-# Scores that are held at one time, of old queries against old rows.
-CHUNK_SCORES = 1 << 22
+from tf1_embed.solving.facts import check_facts, log_partitions, parts
 
 _TABLE = "rows"
 _SUMS = ("gram", "numbers", "query_offset_sum", "query_sum")
@@ -42,6 +40,7 @@ class Background:
       covariance: float64 `[dim, dim]`, of the old rows.
       mean_square_norm: float, of the old rows.
       mean_norm: float, of the old rows.
+      mean_cube: float, the mean absolute cube of the old rows' numbers.
       query_sum: float64 `[dim]`.
       query_offset_sum: float64 `[dim]`, the sum of the queries, each times its offset.
       gram: float64 `[dim, dim]`, the sum of the queries' outer products.
@@ -61,6 +60,7 @@ class Background:
     covariance: np.ndarray
     mean_square_norm: float
     mean_norm: float
+    mean_cube: float
     query_sum: np.ndarray
     query_offset_sum: np.ndarray
     gram: np.ndarray
@@ -271,7 +271,7 @@ class Background:
         return self.num_queries
 
     def _look_at_rows(self):
-        total, square_norm, norm = np.zeros(self.dim), 0.0, 0.0
+        total, square_norm, norm, cubes = np.zeros(self.dim), 0.0, 0.0, 0.0
         for rows in _chunks(self.old_rows):
             if not np.isfinite(rows).all():
                 raise ValueError("`old_rows` hold NaN or infinity")
@@ -279,9 +279,11 @@ class Background:
             total += rows.sum(axis=0)
             square_norm += (norms**2).sum()
             norm += norms.sum()
+            cubes += (np.abs(rows) ** 3).sum()
         self.mean = total / self.num_old_rows
         self.mean_square_norm = float(square_norm / self.num_old_rows)
         self.mean_norm = float(norm / self.num_old_rows)
+        self.mean_cube = float(cubes / (self.num_old_rows * self.dim))
         scatter, fourth = np.zeros((self.dim, self.dim)), 0.0
         for rows in _chunks(self.old_rows):
             centred = rows - self.mean
@@ -292,74 +294,7 @@ class Background:
         self._fourth_moment = fourth / self.num_old_rows
 
 
-def check_facts(
-    dim: int, queries: Any, ids: Any, targets: Any, offsets: Any
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]:
-    """Returns facts as arrays: queries, ids, targets or None, and offsets.
-
-    Raises:
-      ValueError: if they do not fit together, or are not finite; the error names the argument.
-    """
-    queries, ids = np.asarray(queries), np.asarray(ids)
-    if queries.dtype.kind != "f":
-        queries = queries.astype(np.float64)
-    if queries.ndim != 2 or queries.shape[1] != dim:
-        raise ValueError(
-            f"`queries` must be floats of shape [batch, {dim}], as wide as the rows; got shape "
-            f"{list(queries.shape)}"
-        )
-    if ids.shape != (len(queries),) or (ids.size and ids.dtype.kind not in "iu"):
-        raise ValueError(
-            f"`ids` must be ints of shape [{len(queries)}], one for each query; got {ids.dtype} of "
-            f"shape {list(ids.shape)}"
-        )
-    named = {"queries": queries}
-    if targets is not None:
-        named["targets"] = targets = np.asarray(targets, np.float64)
-    named["offsets"] = offsets = (
-        np.zeros(len(queries)) if offsets is None else np.asarray(offsets, np.float64)
-    )
-    for name, values in named.items():
-        if name != "queries" and values.shape != (len(queries),):
-            raise ValueError(
-                f"`{name}` must be floats of shape [{len(queries)}], one for each query; got shape "
-                f"{list(values.shape)}"
-            )
-        if not np.isfinite(values).all():
-            raise ValueError(f"`{name}` hold NaN or infinity")
-    return queries, ids.astype(np.int64), targets, offsets
-
-
-def log_partitions(queries: np.ndarray, rows: Any) -> np.ndarray:
-    """Returns the logarithm of the sum over all rows of exp(query · row), chunk by chunk.
-
-    Args:
-      queries: floats `[num_queries, dim]`.
-      rows: floats `[num_rows, dim]`, an array or a memory map.
-
-    Returns:
-      float64 `[num_queries]`.
-    """
-    # In the rows' own precision: as the model's softmax is.
-    queries = np.asarray(queries).astype(rows.dtype)
-    total = np.full(len(queries), -np.inf)
-    step = max(1, CHUNK_SCORES // max(1, len(queries)))
-    for start in range(0, rows.shape[0], step):
-        scores = queries @ rows[start : start + step].T
-        largest = scores.max(axis=1, keepdims=True)
-        part = np.log(np.exp(scores - largest).sum(axis=1)) + largest[:, 0]
-        total = np.logaddexp(total, part)
-    return total
-
-
 def _chunks(rows):
     """Yields rows in float64, as many as make a chunk of scores."""
     for part in parts(rows.shape[0], rows.shape[1]):
         yield np.asarray(rows[part]).astype(np.float64)
-
-
-def parts(count: int, width: int) -> Iterator[slice]:
-    """Yields slices of `count` rows of `width` numbers, each a chunk to be held in memory."""
-    step = max(1, CHUNK_SCORES // width)
-    for start in range(0, count, step):
-        yield slice(start, min(start + step, count))

@@ -6,7 +6,7 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from tf1_embed.solving.background import CHUNK_SCORES, check_facts
+from tf1_embed.solving.facts import CHUNK_SCORES, check_facts
 
 
 def interference(
@@ -61,12 +61,34 @@ def interference(
         raise ValueError(
             f"`also_right` must have ids for each of {len(ids)} queries, got {len(also_right)}"
         )
-    before, after = np.ones(len(ids)), np.ones(len(ids))
-    step = max(1, CHUNK_SCORES // (num_old + len(new_rows)))
+    return Interference(*ranks(queries, ids, (old_rows, np.asarray(new_rows)), also_right))
+
+
+def ranks(
+    queries: np.ndarray,
+    ids: np.ndarray,
+    tables: Sequence[Any],
+    also_right: Sequence[Any] | None = None,
+) -> np.ndarray:
+    """Ranks the right answer to each query, 1 the best, among more and more rows.
+
+    Args:
+      queries: floats `[num_queries, dim]`.
+      ids: ints `[num_queries]`, the right answers; ids go on from table to table.
+      tables: floats `[num_rows, dim]` each.
+      also_right: as for `interference`.
+
+    Returns:
+      float64 `[len(tables), num_queries]`, the ranks among the rows of the first table, of the
+      first two, and so on.
+    """
+    found = np.ones((len(tables), len(ids)))
+    ends = np.cumsum([len(table) for table in tables])
+    step = max(1, CHUNK_SCORES // ends[-1])
     for start in range(0, len(ids), step):
         part = slice(start, start + step)
-        some = queries[part].astype(old_rows.dtype)
-        scores = np.concatenate([some @ old_rows.T, some @ np.asarray(new_rows).T], axis=1)
+        some = queries[part].astype(tables[0].dtype)
+        scores = np.concatenate([some @ table.T for table in tables], axis=1)
         right = scores[np.arange(len(some)), ids[part]][:, np.newaxis].copy()
         # The answer is never its own rival.
         scores[np.arange(len(some)), ids[part]] = -np.inf
@@ -74,9 +96,9 @@ def interference(
             for number, others in enumerate(also_right[part]):
                 scores[number, others] = -np.inf
         lost = (scores > right) + 0.5 * (scores == right)
-        before[part] += lost[:, :num_old].sum(axis=1)
-        after[part] += lost.sum(axis=1)
-    return Interference(before, after)
+        for among, end in zip(found, ends):
+            among[part] += lost[:, :end].sum(axis=1)
+    return found
 
 
 class Interference:

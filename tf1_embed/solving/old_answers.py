@@ -54,6 +54,7 @@ class OldAnswers:
         batch_size: int = 512,
         share: float = 1.0,
         seed: int = 0,
+        weight: float = 1.0,
     ) -> None:
         """Takes the new rows and the old queries.
 
@@ -68,6 +69,8 @@ class OldAnswers:
           share: the share of the old queries that is looked at at all, each with the weight
             1 / share.
           seed: int, chooses these, and their order.
+          weight: how much old queries count against the new facts; `RowSolver.within` chooses it
+            from what old answers may lose.
 
         Raises:
           RuntimeError: in eager mode.
@@ -91,6 +94,8 @@ class OldAnswers:
                 f"`num_facts` and `batch_size` must be 1 or more, and `share` in (0, 1]; got "
                 f"{num_facts}, {batch_size} and {share}"
             )
+        if not 0 <= weight < np.inf:
+            raise ValueError(f"`weight` must be 0 or more, got {weight}")
         self._queries, self._partitions, self._batch_size = queries, partitions, batch_size
         self._random = np.random.RandomState(seed)
         count = int(np.ceil(share * len(partitions)))
@@ -102,7 +107,7 @@ class OldAnswers:
             rows = tf.cast(tf.convert_to_tensor(new_rows), tf.float32)
             scores = tf.matmul(self._fed_queries, rows, transpose_b=True)
             above = tf.reduce_logsumexp(scores, axis=1) - self._fed_partitions
-            scale = len(partitions) / num_facts
+            scale = weight * len(partitions) / num_facts
             self.loss = scale * tf.reduce_mean(tf.nn.softplus(above), name="loss")
 
     def feed(self) -> dict:

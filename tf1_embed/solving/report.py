@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tf1_embed.solving.background import CHUNK_SCORES, check_facts, log_partitions
+from tf1_embed.solving.facts import CHUNK_SCORES, check_facts, log_partitions
 
 # Beyond so many times what old rows do, a new row is unlike them.
 _UNLIKE = 2.0

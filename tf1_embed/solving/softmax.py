@@ -15,11 +15,12 @@ from collections import namedtuple
 
 import numpy as np
 
-from tf1_embed.solving.background import CHUNK_SCORES
+from tf1_embed.solving.facts import CHUNK_SCORES
 from tf1_embed.solving.whitened import Facts, Whitening
 
-# mean: float64 [dim]. precision: float64 [dim, dim], the inverse of the covariance.
-Prior = namedtuple("Prior", "mean precision")
+# mean: float64 [dim]. precision: float64 [dim, dim], the inverse of the covariance. cubed: float,
+# the weight of the sum of the numbers' absolute cubes.
+Prior = namedtuple("Prior", "mean precision cubed")
 
 # queries: floats [num_queries, dim]. partitions: floats [num_queries], the logarithms of theirs.
 # chosen: ints, those that are looked at, each for as many as are not. weight: that of all of them.
@@ -33,7 +34,9 @@ _MEMORY = 5
 def refine(
     rows: np.ndarray, facts: Facts, old: OldQueries, prior: Prior, whitening: Whitening
 ) -> np.ndarray:
-    """Minimises the loss and ½ (row - mean)ᵀ precision (row - mean) of each row, from `rows` on.
+    """Minimises the loss and what the prior says of each row, from `rows` on.
+
+    The prior's part is ½ (row - mean)ᵀ precision (row - mean) + cubed · sum of |number|³.
 
     By L-BFGS (Liu and Nocedal, 1989) in the coordinates of the whitening, in which what is known
     without facts is already solved.
@@ -56,6 +59,10 @@ def refine(
         centred = rows - prior.mean
         slope = centred @ prior.precision
         value = 0.5 * (centred * slope).sum()
+        if prior.cubed:
+            squares = rows * np.abs(rows)
+            value += prior.cubed * (rows * squares).sum()
+            slope += 3 * prior.cubed * squares
         narrow = rows.astype(np.float32)
         for start in range(0, len(facts.owners), step):
             part = slice(start, start + step)

@@ -6,13 +6,14 @@ from typing import Any, Callable
 
 import numpy as np
 
-from tf1_embed.solving.background import Background, check_facts, log_partitions
+from tf1_embed.solving.background import Background
+from tf1_embed.solving.facts import check_facts, log_partitions
 from tf1_embed.solving.interference import Interference, interference
 from tf1_embed.solving.softmax import OldQueries, Prior, refine
 from tf1_embed.solving.whitened import Facts, Logistic, Squared, Whitening, solve
 
 LOSSES = ("squared", "logistic", "softmax")
-PRIORS = ("zero", "old")
+PRIORS = ("zero", "old", "cubed")
 
 # How often facts between two new rows are looked at again, once the rows that they name are known.
 _SWEEPS = 3
@@ -35,6 +36,7 @@ def solve_rows(
     share: float = 1.0,
     seed: int = 0,
     old_weight: float = 1.0,
+    penalty: float = 1.0,
 ) -> np.ndarray:
     """Solves new rows from their facts, the model and its old rows as they are.
 
@@ -48,7 +50,8 @@ def solve_rows(
                                                              the old rows is computed once
 
     plus what is known without facts: the prior, and that a new row is no answer to old queries.
-    Nothing is to be tuned: how strong these are follows from the background (see `RowSolver`).
+    Nothing is to be tuned: how strong these are follows from the background (see `RowSolver`), or
+    is chosen on old rows that are solved as if they were new (`choose_solver`).
 
     Args:
       queries: floats `[num_facts, dim]`.
@@ -58,8 +61,8 @@ def solve_rows(
         where the facts say only which row is the right one.
       background: a `Background` of the old rows, with old queries.
       loss: "squared", "logistic" or "softmax": what the model was trained with.
-      prior: "zero", rows as long as the old ones in any direction; or "old", the old rows' mean
-        and covariance.
+      prior: "zero", rows as long as the old ones in any direction; "old", the old rows' mean and
+        covariance; "cubed", their numbers' absolute cubes (only with `old_queries`).
       offsets: floats `[num_facts]`, what is added to each score; default 0.
       num_new_rows: int; default: as many as `ids` name.
       between: function of the new rows `[num_new_rows, dim]` that returns the facts between two
@@ -71,10 +74,13 @@ def solve_rows(
       seed: int, chooses these.
       old_weight: how much old queries count against the facts; `RowSolver.within` chooses it from
         what old answers may lose.
+      penalty: how much the prior counts against the facts; 1 is the formula's.
 
     Returns:
       floats `[num_new_rows, dim]` of the old rows' dtype, to be given as `initializer=` or to be
-      written. A row without facts is what the prior and the background say.
+      written. A row without facts is what the prior and the background say. Beside facts and rows
+      the memory is that of some matrices `[dim, dim]` and of a chunk; with `old_queries` that of
+      some fifteen times the rows.
 
     Raises:
       ValueError: if shapes do not fit, an id is not a new row's, numbers are not finite, the
@@ -88,7 +94,7 @@ def solve_rows(
       >>> solve_rows(queries, [50] * 400, queries @ [1, 2, 3], background, "squared").round(1)
       array([[1. , 1.9, 2.9]])
     """
-    solver = RowSolver(background, loss, prior, old_weight)
+    solver = RowSolver(background, loss, prior, old_weight, penalty)
     return solver.solve(
         queries, ids, targets, offsets, num_new_rows, between, old_queries, share, seed
     )
@@ -103,6 +109,11 @@ class RowSolver:
     - Prior "zero": each number of a row has the variance s / dim, with s the mean squared length of
       the old rows. For squared loss that is ridge regression with the penalty noise · dim / s.
     - Prior "old": normal, of the old rows' mean and their shrunk covariance.
+    - Prior "cubed": the density exp(-c |number|³) for each number, whose c = 1 / (3 m) makes the
+      mean absolute cube that of the old rows' numbers, m. It is the penalty N3 of Lacroix et al.,
+      "Canonical Tensor Decomposition for Knowledge Base Completion" (ICML 2018), which many factor
+      models train with, and holds long rows back more than short ones.
+    - `penalty` multiplies the ridge penalty, the inverse covariance, or c.
     - Background: an old row has on average 1/n of a softmax, so that each old query asks with the
       weight 1/n that a new row score no more than old rows do at random. Not where the background
       has targets: what nobody rated says nothing there.
@@ -114,6 +125,7 @@ class RowSolver:
         loss: str = "softmax",
         prior: str = "zero",
         old_weight: float = 1.0,
+        penalty: float = 1.0,
     ) -> None:
         """Takes a `Background` and strengths as `solve_rows` does, and raises as it does."""
         for name, value, known in (("loss", loss, LOSSES), ("prior", prior, PRIORS)):
@@ -121,10 +133,14 @@ class RowSolver:
                 raise ValueError(f"`{name}` must be one of {', '.join(known)}; got {value!r}")
         if not 0 <= old_weight < np.inf:
             raise ValueError(f"`old_weight` must be 0 or more, got {old_weight}")
+        if not 0 < penalty < np.inf:
+            raise ValueError(f"`penalty` must be above 0, got {penalty}")
+        if prior == "cubed" and loss != "softmax":
+            raise ValueError(f"the prior cubed is for the loss softmax, not {loss}")
         self.background, self.loss = background, loss
-        self.prior, self.old_weight = prior, old_weight
+        self.prior, self.old_weight, self.penalty = prior, old_weight, penalty
         dim = background.dim
-        if prior == "zero":
+        if prior != "old":
             if not background.mean_square_norm:
                 raise ValueError("all old rows are zero: they say nothing of a new one's length")
             mean, precision = np.zeros(dim), np.eye(dim) * dim / background.mean_square_norm
@@ -133,7 +149,13 @@ class RowSolver:
             if not np.trace(covariance):
                 raise ValueError("all old rows are the same: they have no covariance")
             mean, precision = background.mean, np.linalg.inv(covariance)
-        self._prior = Prior(mean, precision)
+        if prior == "cubed":
+            # What rows begin with, and their coordinates, are of the prior zero.
+            cubed = penalty / (3 * background.mean_cube)
+            self._prior = Prior(mean, np.zeros((dim, dim)), cubed)
+        else:
+            precision = penalty * precision
+            self._prior = Prior(mean, precision, 0.0)
         weight = 0.0 if background.has_targets else old_weight / background.num_old_rows
         joined = precision + weight * background.gram
         pull = background.random_mean * background.query_sum - background.query_offset_sum
@@ -169,10 +191,16 @@ class RowSolver:
         self._check_owners("`ids`", facts, num_new_rows)
         if old_queries is not None:
             partitions = self._check_old_queries(old_queries, share)
-        rows = solve(facts, num_new_rows, self._loss, self._whitening)
+        elif self.prior == "cubed":
+            raise ValueError(
+                "the prior cubed needs `old_queries`: rows that are solved one by one have a "
+                "quadratic prior, zero or old"
+            )
+        dtype = self.background.old_rows.dtype
+        rows = solve(facts, num_new_rows, self._loss, self._whitening, dtype)
         for _ in range(_SWEEPS if between else 0):
             every = self._with_between(facts, between, rows)
-            rows = solve(every, num_new_rows, self._loss, self._whitening)
+            rows = solve(every, num_new_rows, self._loss, self._whitening, dtype)
         if old_queries is not None:
             order = np.random.RandomState(seed).permutation(len(partitions))
             chosen = np.sort(order[: int(np.ceil(share * len(order)))])
@@ -180,7 +208,7 @@ class RowSolver:
                 every = self._with_between(facts, between, rows) if between else facts
                 old = OldQueries(old_queries, partitions, chosen, self.old_weight)
                 rows = refine(rows, every, old, self._prior, self._whitening)
-        return rows.astype(self.background.old_rows.dtype)
+        return rows.astype(dtype, copy=False)
 
     def within(
         self, budget: float, held_out: Any, held_out_ids: Any, queries: Any, ids: Any, **facts: Any
@@ -207,7 +235,7 @@ class RowSolver:
         """
 
         def attempt(weight):
-            solver = RowSolver(self.background, self.loss, self.prior, weight)
+            solver = RowSolver(self.background, self.loss, self.prior, weight, self.penalty)
             rows = solver.solve(queries, ids, **facts)
             old_rows = self.background.old_rows
             return rows, weight, interference(held_out, held_out_ids, old_rows, rows)
@@ -231,7 +259,7 @@ class RowSolver:
 
     def _with_between(self, facts, between, rows):
         """Returns the facts, and those between new rows as these are now."""
-        given = tuple(between(rows.astype(self.background.old_rows.dtype)))
+        given = tuple(between(rows.astype(self.background.old_rows.dtype, copy=False)))
         more = self._facts(*given[:2], *(given[2:] + (None, None))[:2])
         self._check_owners("the ids of `between`", more, len(rows))
         return Facts(*(np.concatenate(pair) for pair in zip(facts, more)))

@@ -8,7 +8,7 @@ fact `query · row` becomes `(L⁻¹ query) · z`.
 from __future__ import annotations
 
 from collections import namedtuple
-from typing import Iterator
+from typing import Any, Iterator
 
 import numpy as np
 
@@ -84,7 +84,11 @@ class Logistic:
 
 
 def solve(
-    facts: Facts, num_rows: int, loss: Squared | Logistic, whitening: Whitening
+    facts: Facts,
+    num_rows: int,
+    loss: Squared | Logistic,
+    whitening: Whitening,
+    dtype: Any = np.float64,
 ) -> np.ndarray:
     """Minimises ½ |z|² + the losses of its facts, for each row that has facts.
 
@@ -93,22 +97,25 @@ def solve(
       num_rows: int.
       loss: a `Squared` or a `Logistic`.
       whitening: a `Whitening`.
+      dtype: of the rows that are returned; they are computed in float64, a chunk at a time.
 
     Returns:
-      float64 `[num_rows, dim]`, the rows; those without facts are the mode.
+      floats `[num_rows, dim]`, the rows; those without facts are the mode.
     """
     dim = facts.queries.shape[1]
     order = np.argsort(facts.owners, kind="stable")
     counts = np.bincount(facts.owners, minlength=num_rows)
     begins = np.cumsum(counts) - counts
-    z = np.zeros((num_rows, dim))
+    rows = np.empty((num_rows, dim), dtype)
+    rows[:] = whitening.mode
     for members in _alike(counts, dim):
         own = order[begins[members][:, np.newaxis] + np.arange(counts[members[0]])]
         # What the mode says of a fact is an offset: z is what the row differs by.
         queries = facts.queries[own].astype(np.float64)
         offsets = facts.offsets[own] + queries @ whitening.mode
-        z[members] = _newton(whitening.queries(queries), facts.targets[own], offsets, loss)
-    return whitening.rows(z)
+        z = _newton(whitening.queries(queries), facts.targets[own], offsets, loss)
+        rows[members] = whitening.rows(z)
+    return rows
 
 
 def _alike(counts, dim) -> Iterator[np.ndarray]:
