@@ -177,7 +177,10 @@ WAYS = OrderedDict(
         ("a lookup of its own, that the loss does not use", (separate_lookup, "")),
         ("a slice of the table, `table[4:]`", (sliced, "")),
         ("`tf.concat` of `[n, d]` and `[n, 1, d]`", (concat_of_rank_3, "")),
-        ("two variables in a list, `embedding_lookup([e_old, e], …)`", (list_of_two, "batch")),
+        (
+            "two variables in a list, `tf.nn.embedding_lookup([e_old, e], …)`",
+            (list_of_two, "batch"),
+        ),
         ("`tf.concat` of two variables", (concat, "table")),
         ("`tf.cond` between two variables", (cond, "new rows")),
         ("`tf.stop_gradient` with a mask", (stop_gradient, "table")),

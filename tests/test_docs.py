@@ -10,6 +10,7 @@ import io
 import json
 import re
 import shlex
+import sys
 import textwrap
 from collections import namedtuple
 from pathlib import Path
@@ -85,6 +86,8 @@ def test_page_does_what_it_shows(page, workdir, capsys):
             printed = run_python(block, names)
         elif block.language == "console":
             printed = run_console(block, capsys)
+        elif block.language == "diff":
+            run_diff(block, names)
         elif block.language == "text":
             assert printed is not None, f"{where}: nothing above it prints this"
             assert_shown(block.text, printed, where)
@@ -106,6 +109,26 @@ def run_python(block, names):
     with contextlib.redirect_stdout(printed):
         exec(compile(code, str(block.page), "exec"), names)
     return printed.getvalue()
+
+
+def run_diff(block, names):
+    """Runs what the lines are before the change, which fails as the page says, and after it."""
+    given = {"num_old": 10, "num_rows": 12, "dim": 2, "ids": [3, 11, 0], "tf": tf}
+    before, after = (
+        "".join(line[1:] for line in block.text.splitlines(True) if not line.startswith(sign))
+        for sign in "+-"
+    )
+    with tf.Graph().as_default(), pytest.raises(ValueError, match="No gradients provided"):
+        exec(before, dict(given))
+    with tf.Graph().as_default(), tf.Session() as session:
+        trained = dict(given, tf1_embed=tf1_embed)
+        exec(after, trained)
+        session.run(tf.global_variables_initializer())
+        rows = session.run(trained["e"])
+        session.run(trained["train_op"])
+        moved = (bits(session.run(trained["e"])) != bits(rows)).any(axis=1)
+    # Row 11 is the new one of the batch. Adam moves row 10 when there is something to go on with.
+    assert np.flatnonzero(moved).tolist() == [11]
 
 
 def run_console(block, capsys):
@@ -168,7 +191,10 @@ def check_python(words):
 
 def check_export(words):
     name, value = words[1].split("=", 1)
-    assert name == "TF_CONFIG" and set(json.loads(value)) == {"cluster", "task"}
+    if name == "PATH":
+        assert value == "$PWD/.venv/tf2/bin:$PATH"
+    else:
+        assert name == "TF_CONFIG" and set(json.loads(value)) == {"cluster", "task"}
 
 
 CHECKS = {
@@ -247,6 +273,33 @@ def test_links_lead_to_files(page):
             assert (page.parent / target).exists(), target
 
 
+def anchors_of(page):
+    """Returns the anchors of a page's headings, as code hosts and the site make them."""
+    headings = HEADING.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
+    words = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings]
+    return {each.strip().replace(" ", "-") for each in words}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_to_headings(page):
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    for target, anchor in re.findall(r"\]\((?!https:)([^)#]*)#([^)]+)\)", text):
+        there = (page.parent / target).resolve() if target else page
+        assert anchor in anchors_of(there), f"{target}#{anchor}"
+
+
+def test_site_with_a_link_that_leads_nowhere_is_found_out(tmp_path):
+    sys.path.insert(0, str(ROOT / "docs"))
+    from check_links import broken_links
+
+    (tmp_path / "a.html").write_text(
+        '<h1 id="top"><a href="b.html#here">b</a> <a href="#top"></a> <a href="https://x.y/z"></a>'
+        '<a href="b.html#gone"></a> <img src="no.svg"></h1>'
+    )
+    (tmp_path / "b.html").write_text('<p id="here"><a href="a.html">a</a></p>')
+    assert broken_links(tmp_path) == ["a.html: b.html#gone", "a.html: no.svg"]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_tests_and_programs_that_are_named_are_there(page):
     text = page.read_text(encoding="utf-8")
@@ -258,6 +311,20 @@ def test_tests_and_programs_that_are_named_are_there(page):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     for path in re.findall(r"`((?:benchmarks|examples|tests|notebooks)/[\w/]+\.\w+)", text):
         assert (ROOT / path).exists(), path
+
+
+def test_errors_of_the_library_are_said_by_its_code():
+    text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    _, in_a_program, by_the_command = re.split(
+        r"^## Said by (?:tf1_embed|the command).*$", text, flags=re.M
+    )
+    # Adjacent strings of the code are one message.
+    code = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tf1_embed/**/*.py"))
+    code = re.sub(r'"\s*\n\s*f?"', "", code)
+    headings = re.findall(r"^### (.*)$", in_a_program + by_the_command, re.M)
+    assert len(headings) > 10
+    for heading in headings:
+        assert heading in code or "command not found" in heading, heading
 
 
 def test_ideas_of_the_question_are_where_the_page_says():
