@@ -96,7 +96,7 @@ def test_asks_before_it_shows(path):
     assert len(asked) >= 2 and "make jupyter" in sources[0]
     for i in asked:
         # The answer is hidden; the cell that shows it comes next.
-        assert re.search(r"\?\n\n<details>\n<summary>Answer</summary>\n\n", sources[i])
+        assert re.search(r"\n\n<details>\n<summary>Answer</summary>\n\n", sources[i])
         assert sources[i].endswith("\n\n</details>")
 
 
