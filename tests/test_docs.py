@@ -53,21 +53,26 @@ def read_blocks(page):
 @pytest.fixture
 def workdir(tmp_path, monkeypatch):
     """The working folder, with the checkpoints that the pages speak of."""
-    for folder in ("base", "grown", "demo/seed_0"):
+    for folder in ("base", "grown", "demo/seed_0", "shop", "parts", "estimator"):
         (tmp_path / "runs" / folder).mkdir(parents=True)
     monkeypatch.chdir(str(tmp_path))
     save_trained_model("runs/base/model.ckpt", {"embedding": [10, 2], "bias": [10]})
     # What `make demo` leaves.
     shapes = {"entities": [125, 256], "relations": [46, 256]}
     save_trained_model("runs/demo/seed_0/base.ckpt", shapes)
+    save_trained_model("runs/shop/model.ckpt", {"users": [30, 2], "items": [20, 2]})
+    save_trained_model("runs/parts/model.ckpt", {"table": [11, 2]}, partitions=3)
+    save_trained_model("runs/estimator/model.ckpt-1000", {"embedding": [10, 2], "bias": [10]})
     return tmp_path
 
 
-def save_trained_model(prefix, shapes):
+def save_trained_model(prefix, shapes, partitions=None):
     """Saves variables that Adam has trained."""
     with tf.Graph().as_default(), tf.Session() as session:
-        variables = [tf.get_variable(name, shape) for name, shape in shapes.items()]
-        loss = tf.add_n([tf.reduce_sum(variable) for variable in variables])
+        partitioner = tf.fixed_size_partitioner(partitions) if partitions else None
+        for name, shape in shapes.items():
+            tf.get_variable(name, shape, partitioner=partitioner)
+        loss = tf.add_n([tf.reduce_sum(variable) for variable in tf.trainable_variables()])
         train_op = tf.train.AdamOptimizer(0.1).minimize(loss)
         session.run(tf.global_variables_initializer())
         session.run(train_op)
