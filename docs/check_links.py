@@ -48,4 +48,5 @@ def broken_links(site):
 
 
 if __name__ == "__main__":
-    sys.exit("\n".join(broken_links(sys.argv[1])))
+    # A string would be an error, the empty one too.
+    sys.exit("\n".join(broken_links(sys.argv[1])) or 0)
