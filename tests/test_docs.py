@@ -150,7 +150,9 @@ def run_console(block, capsys):
             continue
         capsys.readouterr()
         # Who has something to report ends with 1.
-        assert main(words[1:]) in ((0, 1) if words[1] in ("audit", "verify") else (0,)), where
+        assert main(words[1:]) in ((0, 1) if words[1] in ("audit", "diff", "verify") else (0,)), (
+            where
+        )
         if shown:
             assert_shown(shown, capsys.readouterr().out, where)
     return printed
