@@ -6,7 +6,7 @@
 .PHONY: help demo demo-recommender test test-tf1 test-tf2 test-matrix
 .PHONY: test-clusters test-clusters-tf1 test-clusters-tf2
 .PHONY: doctest doctest-tf1 doctest-tf2 clients docs
-.PHONY: lint format benchmark notebooks wheel clean
+.PHONY: lint format benchmark jupyter notebooks wheel clean
 
 TF1 := .venv/tf1/bin/python
 TF2 := .venv/tf2/bin/python
@@ -16,6 +16,7 @@ DOCS := .venv/docs/bin/python
 PYTHON_tf2 = $(shell requirements/find_python.sh 3.11 3.12 3.13 3.10)
 PYTHON_tf1 := $(shell requirements/find_python.sh 3.7)
 PYTHON_clients = $(PYTHON_tf1)
+PYTHON_jupyter = $(PYTHON_tf2)
 PYTHON_docs = $(shell requirements/find_python.sh 3.11 3.12 3.13)
 
 # The tests run in two processes: more threads than these would only wait for a core.
@@ -91,7 +92,13 @@ docs: .venv/docs/ready  ## Build the documentation into site/; a warning is an e
 	rm -rf site
 	$(DOCS) -m sphinx --quiet --fail-on-warning --keep-going -b html docs site
 	rm -rf site/.doctrees jupyter_execute
+	$(DOCS) docs/check_links.py site
 	@echo "Open site/index.html"
+
+# JupyterLab has an environment of its own, and its kernel is the one that the tests run in.
+jupyter: .venv/tf2/ready .venv/jupyter/ready  ## Open the notebooks, to run and to change them
+	$(TF2) -m ipykernel install --prefix .venv/jupyter --name python3 > /dev/null 2>&1
+	PYTHONPATH=$(CURDIR) PYTHONWARNINGS=ignore .venv/jupyter/bin/jupyter lab notebooks/01_the_question.ipynb
 
 notebooks: .venv/tf2/ready  ## Run the notebooks, and store in them what they print and draw
 	$(TF2) notebooks/execute.py

@@ -7,13 +7,14 @@ variables, and branches made of Switch and Merge.
 from collections import namedtuple
 
 import tensorflow.compat.v1 as tf
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from tf1_embed.pictures.style import INK, MUTED, NEW, OLD
+from tf1_embed.pictures.style import INK, MUTED, NEW, OLD, PAPER
 
-# What boxes are filled with.
-FILL = "#f2f2f2"
+# What boxes are filled with: seen through to the paper, light or dark.
+FILL = to_rgba(MUTED, 0.15)
 
 # The operations that are drawn, and what Python calls them. All others are passed through.
 NAMES = {
@@ -62,7 +63,7 @@ def draw_graph(tensors, loss=None):
     columns = max(x for x, _ in places.values()) + 1
     heights = [y for _, y in places.values()]
     size = (2.0 * columns, 0.95 * (max(heights) - min(heights)) + 1.2)
-    figure = Figure(figsize=size, facecolor="white")
+    figure = Figure(figsize=size, facecolor=PAPER)
     axes = figure.add_axes([0, 0, 1, 1])
     axes.set_xlim(-0.6, columns - 0.4)
     axes.set_ylim(min(heights) - 0.65, max(heights) + 0.6)
@@ -161,7 +162,7 @@ def _draw_edge(axes, edge, places):
             va="center",
             fontsize=9,
             color=INK,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1},
         )
 
 
@@ -175,7 +176,7 @@ def _draw_node(axes, node, place, loss):
     if _is_variable(node):
         trainable = [each for each in tf.trainable_variables() if each.op is node]
         fill = edge = NEW if trainable else OLD
-        text = "white"
+        text = PAPER
         corners = "round,pad=0,rounding_size=0.17" if trainable else "square,pad=0"
         note = _training(trainable, loss) if trainable else "frozen"
         axes.text(x - 0.03, y - 0.27, note, ha="center", va="top", color=fill, fontsize=9)

@@ -10,6 +10,7 @@ import io
 import json
 import re
 import shlex
+import sys
 import textwrap
 from collections import namedtuple
 from pathlib import Path
@@ -52,21 +53,26 @@ def read_blocks(page):
 @pytest.fixture
 def workdir(tmp_path, monkeypatch):
     """The working folder, with the checkpoints that the pages speak of."""
-    for folder in ("base", "grown", "demo/seed_0"):
+    for folder in ("base", "grown", "demo/seed_0", "shop", "parts", "estimator"):
         (tmp_path / "runs" / folder).mkdir(parents=True)
     monkeypatch.chdir(str(tmp_path))
     save_trained_model("runs/base/model.ckpt", {"embedding": [10, 2], "bias": [10]})
     # What `make demo` leaves.
     shapes = {"entities": [125, 256], "relations": [46, 256]}
     save_trained_model("runs/demo/seed_0/base.ckpt", shapes)
+    save_trained_model("runs/shop/model.ckpt", {"users": [30, 2], "items": [20, 2]})
+    save_trained_model("runs/parts/model.ckpt", {"table": [11, 2]}, partitions=3)
+    save_trained_model("runs/estimator/model.ckpt-1000", {"embedding": [10, 2], "bias": [10]})
     return tmp_path
 
 
-def save_trained_model(prefix, shapes):
+def save_trained_model(prefix, shapes, partitions=None):
     """Saves variables that Adam has trained."""
     with tf.Graph().as_default(), tf.Session() as session:
-        variables = [tf.get_variable(name, shape) for name, shape in shapes.items()]
-        loss = tf.add_n([tf.reduce_sum(variable) for variable in variables])
+        partitioner = tf.fixed_size_partitioner(partitions) if partitions else None
+        for name, shape in shapes.items():
+            tf.get_variable(name, shape, partitioner=partitioner)
+        loss = tf.add_n([tf.reduce_sum(variable) for variable in tf.trainable_variables()])
         train_op = tf.train.AdamOptimizer(0.1).minimize(loss)
         session.run(tf.global_variables_initializer())
         session.run(train_op)
@@ -85,6 +91,8 @@ def test_page_does_what_it_shows(page, workdir, capsys):
             printed = run_python(block, names)
         elif block.language == "console":
             printed = run_console(block, capsys)
+        elif block.language == "diff":
+            run_diff(block, names)
         elif block.language == "text":
             assert printed is not None, f"{where}: nothing above it prints this"
             assert_shown(block.text, printed, where)
@@ -108,6 +116,26 @@ def run_python(block, names):
     return printed.getvalue()
 
 
+def run_diff(block, names):
+    """Runs what the lines are before the change, which fails as the page says, and after it."""
+    given = {"num_old": 10, "num_rows": 12, "dim": 2, "ids": [3, 11, 0], "tf": tf}
+    before, after = (
+        "".join(line[1:] for line in block.text.splitlines(True) if not line.startswith(sign))
+        for sign in "+-"
+    )
+    with tf.Graph().as_default(), pytest.raises(ValueError, match="No gradients provided"):
+        exec(before, dict(given))
+    with tf.Graph().as_default(), tf.Session() as session:
+        trained = dict(given, tf1_embed=tf1_embed)
+        exec(after, trained)
+        session.run(tf.global_variables_initializer())
+        rows = session.run(trained["e"])
+        session.run(trained["train_op"])
+        moved = (bits(session.run(trained["e"])) != bits(rows)).any(axis=1)
+    # Row 11 is the new one of the batch. Adam moves row 10 when there is something to go on with.
+    assert np.flatnonzero(moved).tolist() == [11]
+
+
 def run_console(block, capsys):
     """Runs the block's commands; returns "…" if any is checked only, so that nothing is known."""
     printed = None
@@ -122,7 +150,9 @@ def run_console(block, capsys):
             continue
         capsys.readouterr()
         # Who has something to report ends with 1.
-        assert main(words[1:]) in ((0, 1) if words[1] in ("audit", "verify") else (0,)), where
+        assert main(words[1:]) in ((0, 1) if words[1] in ("audit", "diff", "verify") else (0,)), (
+            where
+        )
         if shown:
             assert_shown(shown, capsys.readouterr().out, where)
     return printed
@@ -168,7 +198,10 @@ def check_python(words):
 
 def check_export(words):
     name, value = words[1].split("=", 1)
-    assert name == "TF_CONFIG" and set(json.loads(value)) == {"cluster", "task"}
+    if name == "PATH":
+        assert value == "$PWD/.venv/tf2/bin:$PATH"
+    else:
+        assert name == "TF_CONFIG" and set(json.loads(value)) == {"cluster", "task"}
 
 
 CHECKS = {
@@ -247,6 +280,33 @@ def test_links_lead_to_files(page):
             assert (page.parent / target).exists(), target
 
 
+def anchors_of(page):
+    """Returns the anchors of a page's headings, as code hosts and the site make them."""
+    headings = HEADING.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
+    words = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings]
+    return {each.strip().replace(" ", "-") for each in words}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_to_headings(page):
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    for target, anchor in re.findall(r"\]\((?!https:)([^)#]*)#([^)]+)\)", text):
+        there = (page.parent / target).resolve() if target else page
+        assert anchor in anchors_of(there), f"{target}#{anchor}"
+
+
+def test_site_with_a_link_that_leads_nowhere_is_found_out(tmp_path):
+    sys.path.insert(0, str(ROOT / "docs"))
+    from check_links import broken_links
+
+    (tmp_path / "a.html").write_text(
+        '<h1 id="top"><a href="b.html#here">b</a> <a href="#top"></a> <a href="https://x.y/z"></a>'
+        '<a href="b.html#gone"></a> <img src="no.svg"></h1>'
+    )
+    (tmp_path / "b.html").write_text('<p id="here"><a href="a.html">a</a></p>')
+    assert broken_links(tmp_path) == ["a.html: b.html#gone", "a.html: no.svg"]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_tests_and_programs_that_are_named_are_there(page):
     text = page.read_text(encoding="utf-8")
@@ -258,6 +318,20 @@ def test_tests_and_programs_that_are_named_are_there(page):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     for path in re.findall(r"`((?:benchmarks|examples|tests|notebooks)/[\w/]+\.\w+)", text):
         assert (ROOT / path).exists(), path
+
+
+def test_errors_of_the_library_are_said_by_its_code():
+    text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    _, in_a_program, by_the_command = re.split(
+        r"^## Said by (?:tf1_embed|the command).*$", text, flags=re.M
+    )
+    # Adjacent strings of the code are one message.
+    code = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tf1_embed/**/*.py"))
+    code = re.sub(r'"\s*\n\s*f?"', "", code)
+    headings = re.findall(r"^### (.*)$", in_a_program + by_the_command, re.M)
+    assert len(headings) > 10
+    for heading in headings:
+        assert heading in code or "command not found" in heading, heading
 
 
 def test_ideas_of_the_question_are_where_the_page_says():

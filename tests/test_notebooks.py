@@ -1,6 +1,6 @@
 """The notebooks run, hold what they claim, and are stored as a run leaves them."""
 
-import base64
+import html
 import re
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NAMES = [path.stem for path in PATHS]
 
-MAX_BYTES, MAX_PICTURE_BYTES = 400_000, 60_000
+MAX_BYTES, MAX_PICTURE_BYTES = 400_000, 100_000
 
 # The outputs are those of the newest TensorFlow; older ones word some errors differently.
 WRITES_OUTPUTS = tf.__version__.startswith("2.")
@@ -47,11 +47,12 @@ def text_of(cell):
 
 def pictures_of(cell):
     data = [output.get("data", {}) for output in cell.outputs]
-    return [base64.b64decode(each["image/png"]) for each in data if "image/png" in each]
+    assert not [each for each in data if "image/png" in each], "end the cell with Picture(…)"
+    return [each["image/svg+xml"] for each in data if "image/svg+xml" in each]
 
 
-def test_there_are_five_in_order():
-    assert [name[:2] for name in NAMES] == ["01", "02", "03", "04", "05"]
+def test_there_are_six_in_order():
+    assert [name[:2] for name in NAMES] == ["01", "02", "03", "04", "05", "06"]
 
 
 @pytest.mark.slow
@@ -79,8 +80,36 @@ def test_has_pictures_and_is_small(path, cells):
     assert path.stat().st_size <= MAX_BYTES
 
 
+def test_pictures_follow_the_scheme_and_have_words_for_who_does_not_see_them(cells):
+    for cell in cells:
+        for picture in pictures_of(cell):
+            words = cell.metadata["mystnb"]["image"]["alt"]
+            assert len(words) > 40 and html.escape(words) in picture
+            assert "prefers-color-scheme: dark" in picture
+            # Black that no scheme turns would not be seen on dark paper.
+            assert not re.search(r"(fill|stroke): #000000", picture)
+
+
+def test_asks_before_it_shows(path):
+    sources = [cell.source for cell in nbformat.read(str(path), as_version=4).cells]
+    asked = [i for i, source in enumerate(sources) if source.startswith("**Predict, then run.**")]
+    assert len(asked) >= 2 and "make jupyter" in sources[0]
+    for i in asked:
+        # The answer is hidden; the cell that shows it comes next.
+        assert re.search(r"\n\n<details>\n<summary>Answer</summary>\n\n", sources[i])
+        assert sources[i].endswith("\n\n</details>")
+
+
+def test_cells_that_only_draw_are_folded(cells):
+    folded = [cell for cell in cells if "hide-input" in cell.metadata.get("tags", [])]
+    assert folded or "draw_graph" in cells[0].source
+    for cell in folded:
+        assert cell.metadata["jupyter"]["source_hidden"] is True
+        assert "Figure(" in cell.source
+
+
 def test_names_no_place_on_the_machine_that_ran_it(path):
-    text = re.sub(r'"image/png": ".*"', "", path.read_text(encoding="utf-8"))
+    text = re.sub(r"data:image/png;base64[^>]*", "", path.read_text(encoding="utf-8"))
     assert not re.search(r"(?<![\w.:/])/(home|root|tmp|usr|Users|var)/|site-packages", text)
     assert "WARNING" not in text
 

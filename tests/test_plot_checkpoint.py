@@ -72,6 +72,34 @@ def test_a_page_has_every_picture_that_there_is_data_for(workdir, capsys):
     assert "exactly zero" in page
 
 
+def test_a_page_names_what_it_shows(workdir):
+    from tf1_embed import fingerprint_checkpoint
+
+    assert run(f"{PLOT} --out page.html") == 0
+    page = Path("page.html").read_text(encoding="utf-8")
+    facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page))
+    assert facts["Table"] == "e"
+    assert facts["Before"] == "base, float32 [10, 4]"
+    assert facts["After"] == "grown, float32 [12, 4]"
+    assert facts["New"] == "2 rows"
+    assert facts["SHA-256 of the old rows, before"] == fingerprint_checkpoint("base", "e")
+    assert facts["and after"] == "the same 10, bit for bit"
+    assert "tf1_embed" in facts["Drawn by"] and "matplotlib" in facts["Drawn by"]
+    # No date: the same input gives the same page.
+    assert run(f"{PLOT} --out again.html") == 0
+    assert Path("again.html").read_text(encoding="utf-8") == page
+
+
+def test_a_page_tells_that_old_rows_are_others(workdir):
+    changed = counting_rows(12, 4)
+    changed[3] += 1
+    save_checkpoint("grown", {"e": changed})
+    assert run(f"{PLOT} --out page.html") == 0
+    facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", Path("page.html").read_text()))
+    assert re.fullmatch("[0-9a-f]{64}", facts["and after"])
+    assert facts["and after"] != facts["SHA-256 of the old rows, before"]
+
+
 def test_a_folder_gets_one_svg_a_kind_and_a_picture_is_of_one(workdir, capsys):
     assert run(f"{PLOT} --out pictures --json") == 0
     result = json.loads(capsys.readouterr().out)
@@ -110,7 +138,10 @@ def test_new_rows_that_are_not_merged_yet_are_found(workdir, capsys):
         command = f"plot base {new} --table e --out {new}.html --projector logs --force"
         assert run(command) == 0
         assert "e: 10 old rows, 2 new" in capsys.readouterr().out
-        plots[new] = [Path(path).read_bytes() for path in (f"{new}.html", "logs/e_vectors.tsv")]
+        plots[new] = [
+            Path(path).read_text(encoding="utf-8").replace("split, float32", "grown, float32")
+            for path in (f"{new}.html", "logs/e_vectors.tsv")
+        ]
     assert plots["split"] == plots["grown"]
     save_checkpoint("chosen", {"e": counting_rows(10, 4), "e_trainable_rows": counting_rows(2, 4)})
     assert run("plot base chosen --table e --out page.html") == 2

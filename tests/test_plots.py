@@ -63,19 +63,51 @@ def test_each_cell_is_the_change_of_its_number():
     expected = np.full([3, 5], np.nan)
     expected[2, 1], expected[0, 4] = 0.25, 1
     np.testing.assert_array_equal(cells_of(old), expected)
-    # They had no value before.
+    # They had no value before, and colours stand for changes here.
     assert not new.images
     assert new.get_xlabel() == "no value before"
 
 
+def test_new_rows_are_drawn_as_they_are_where_no_old_row_changed():
+    before = counting_rows(5, 3)
+    after = np.concatenate([before, np.float32([[0, 1, -2], [0.5, 0, 0]])])
+    figure = plots.row_changes(before, after)
+    old, new = figure.axes[:2]
+    assert title_of(old) == "0 of 5 old rows changed"
+    expected = np.abs(after[5:].T).astype(np.float64)
+    expected[expected == 0] = np.nan
+    np.testing.assert_array_equal(cells_of(new), expected)
+    assert figure.axes[2].get_ylabel() == "size of the new rows' numbers"
+    assert not old.images or np.isnan(cells_of(old)).all()
+
+
+def test_one_row_is_said_to_be_one():
+    before, after = counting_rows(1, 3), counting_rows(2, 3)
+    assert title_of(plots.row_changes(before, after).axes[0]) == "0 of 1 old row changed"
+    legend = plots.old_and_new(after, Rows.range(1, 2, size=2)).axes[0].get_legend()
+    assert [each.get_text() for each in legend.get_texts()] == ["1 old row", "1 new row"]
+
+
+def test_names_are_on_the_side_of_their_points():
+    values = np.zeros([40, 2], np.float32)
+    values[:, 0] = np.linspace(-1, 1, 40)
+    values[:, 1] = np.cos(7 * values[:, 0])
+    # Five new rows, all far on one side of the old ones.
+    values[35:, 0] += 3
+    axes = plots.old_and_new(values, Rows.range(35, 40, size=40)).axes[0]
+    left, right = axes.get_xlim()
+    for text in axes.texts:
+        assert (text.xy[0] < (left + right) / 2) == (text.get_position()[0] == left)
+
+
 def test_what_did_not_change_is_not_drawn_and_said_so():
     before = special_rows()
-    figure = plots.row_changes(before, np.concatenate([before, before[:1]]))
+    figure = plots.row_changes(before, before.copy())
     assert title_of(figure.axes[0]) == f"0 of {len(before)} old rows changed"
     assert np.isnan(cells_of(figure.axes[0])).all()
     assert [each.get_text() for each in figure.axes[0].texts] == ["exactly zero"]
     # There are no colours to explain.
-    assert len(figure.axes) == 2
+    assert len(figure.axes) == 1
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -44,6 +44,11 @@ def gradient_rows(look_up, data):
         return list(range(len(session.run(gradient, feed))))
 
 
+def test_lookup_of_its_own_has_no_gradient_as_the_loss_does_not_use_it():
+    outcomes = example.optimize_separate_lookup()
+    assert_fails(outcomes[NEW], ValueError, "No gradients provided for any variable")
+
+
 def test_gathered_tensor_has_a_gradient_that_no_optimizer_applies():
     outcomes = example.optimize_gathered_tensor()
     assert_fails(outcomes[NEW], NotImplementedError, "Trying to update a Tensor")
@@ -116,6 +121,7 @@ def test_main_prints_every_attempt_and_the_table(capsys):
     example.main(["--old-rows=20", "--dim=4", "--steps=2"])
     attempts, _, table = capsys.readouterr().out.partition("\nCost ")
     expected = {
+        "a lookup of its own, optimized": "no no - - -",
         "a gathered tensor, optimized": "no no - - -",
         "a slice, optimized": "no no - - -",
         "tf.concat with [n, 1, d]": "no no - - -",

@@ -42,9 +42,11 @@ def _run(arguments: argparse.Namespace) -> int:
     shown = [each for each in variables if _is_shown(each, arguments)]
     output.print_columns(map(_columns, shown))
     total = output.format_bytes(sum(each.num_bytes for each in variables))
-    output.say(f"{len(variables)} variables, {total}")
+    output.say(f"{len(variables)} {'variable' if len(variables) == 1 else 'variables'}, {total}")
     if len(shown) < len(variables):
-        output.say(f"{len(variables) - len(shown)} of them are slot variables: --slots lists them")
+        num_slots = len(variables) - len(shown)
+        are = "is a slot variable" if num_slots == 1 else "are slot variables"
+        output.say(f"{num_slots} of them {are}: --slots lists them")
     return 0
 
 

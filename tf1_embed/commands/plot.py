@@ -142,7 +142,8 @@ def _print_plotted(arguments, plotted):
         result["projection"] = projection and projection._asdict()
         return output.print_json(result)
     table = output.escaped(plotted.table)
-    output.say(f"{table}: {plotted.num_old_rows} old rows, {plotted.num_new_rows} new")
+    rows = "row" if plotted.num_old_rows == 1 else "rows"
+    output.say(f"{table}: {plotted.num_old_rows} old {rows}, {plotted.num_new_rows} new")
     if projection is not None:
         output.say(f"{projection.num_old} old and {projection.num_new} new rows for the projector")
     for path in plotted.paths + (projection.paths if projection is not None else []):

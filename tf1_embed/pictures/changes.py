@@ -40,6 +40,9 @@ def row_changes(
     Of a table with more rows than the picture has columns, a column shows the largest change of
     several rows: one changed row in ten million is seen.
 
+    New rows that had no value before are drawn as they are now, by the size of their numbers, if no
+    old row changed; else their panel is empty, since a colour can stand for one thing only.
+
     Args:
       before: array of shape [num_old_rows, ...], the old rows in the order that they have in
         `after`; or of the shape of `after`, then the change of the new rows is drawn as well. Or
@@ -73,9 +76,14 @@ def row_changes(
     has_all = before.shape[0] == after.shape[0]
 
     old_cells, num_changed = _cells(before, after, old_rows, has_all)
-    new_cells = _cells(before, after, new_rows, has_all)[0] if has_all else None
+    # Where nothing else is to be seen, and they had no value before: what they are now.
+    shows_values = not has_all and not num_changed
+    new_cells = None
+    if has_all or shows_values:
+        new_cells = _cells(before if has_all else None, after, new_rows, has_all)[0]
     panels = [("old", old_rows, old_cells)]
-    titles = [f"{num_changed:,} of {old_rows.count:,} old rows changed"]
+    plural = "row" if old_rows.count == 1 else "rows"
+    titles = [f"{num_changed:,} of {old_rows.count:,} old {plural} changed"]
     if title is not None:
         titles[0] = f"{title}: {titles[0]}"
     if new_rows.count:
@@ -83,7 +91,7 @@ def row_changes(
         titles.append(f"{new_rows.count:,} new")
     limit = _full_colour(old_cells, new_cells) if limit is None else limit
     with new_figure(9, 3.6) as figure:
-        _draw(figure, panels, row_width(after), limit)
+        _draw(figure, panels, row_width(after), limit, shows_values)
         for axes, each in zip(figure.axes, titles):
             axes.set_title(plain(each))
     return figure
@@ -110,7 +118,10 @@ def _cells(before, after, rows, has_all):
     for index in rows.chunks(rows_in_chunk(np.float64, after.shape[1:])):
         new = np.asarray(after[index])
         stop = start + len(new)
-        old = np.asarray(before[index if has_all else slice(start, stop)])
+        if before is None:  # The size of a number is how far it is from zero.
+            old = np.zeros_like(new)
+        else:
+            old = np.asarray(before[index if has_all else slice(start, stop)])
         differ = as_bytes(old) != as_bytes(new)
         if differ.any():
             differ = differ.reshape(len(new), width, -1).any(axis=2)
@@ -143,7 +154,7 @@ def _full_colour(*cells):
     return float(np.quantile(changes, 0.99)) if changes.size else 1.0
 
 
-def _draw(figure, panels, width, limit):
+def _draw(figure, panels, width, limit, shows_values):
     shares = np.clip([rows.count / max(rows.size, 1) for _, rows, _ in panels], _MIN_SHARE, None)
     all_axes = figure.subplots(
         1, len(panels), sharey=True, squeeze=False, gridspec_kw={"width_ratios": shares}
@@ -158,9 +169,10 @@ def _draw(figure, panels, width, limit):
             # It grows to the left: a reader's font may be wider, and the panel is at the edge.
             axes.set_xlabel("no value before", loc="right")
             continue
-        axes.set_xlabel(_across(kind, rows))
+        axes.set_xlabel(_across(kind, rows, shows_values))
         if rows.count:
-            _draw_cells(axes, rows, cells, width, limit)
+            nothing = "all zeros" if shows_values and kind == "new" else "exactly zero"
+            _draw_cells(axes, rows, cells, width, limit, nothing)
     all_axes[0].set_ylabel("number in the row")
     images = [axes.images[0] for axes in all_axes if axes.images]
     changes = np.concatenate([image.get_array().compressed() for image in images] + [[]])
@@ -168,18 +180,19 @@ def _draw(figure, panels, width, limit):
         figure.colorbar(
             images[0],
             ax=list(all_axes),
-            label="absolute change",
+            label="size of the new rows' numbers" if shows_values else "absolute change",
             extend="max" if changes.max() > limit else "neither",
         )
 
 
-def _across(kind, rows):
+def _across(kind, rows, shows_values):
     per_column = -(-rows.count // _MAX_CELLS_ACROSS)
-    several = f", {per_column:,} rows a column: their largest change" if per_column > 1 else ""
+    what = "number" if shows_values and kind == "new" else "change"
+    several = f", {per_column:,} rows a column: their largest {what}" if per_column > 1 else ""
     return ("id" if len(rows.runs()) <= 1 else f"place among the {kind} rows") + several
 
 
-def _draw_cells(axes, rows, cells, width, limit):
+def _draw_cells(axes, rows, cells, width, limit, nothing):
     runs = rows.runs()
     first = runs[0][0] if len(runs) == 1 else 0
     # imshow leaves out what is infinite.
@@ -196,7 +209,7 @@ def _draw_cells(axes, rows, cells, width, limit):
     )
     if not image.get_array().count():
         axes.text(
-            *(0.5, 0.5, "exactly zero"),
+            *(0.5, 0.5, nothing),
             transform=axes.transAxes,
             color=MUTED,
             ha="center",

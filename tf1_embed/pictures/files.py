@@ -34,11 +34,15 @@ body { margin: 0 auto; max-width: 60rem; padding: 2rem 1.25rem 4rem; background:
   color: var(--ink); font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
 h1 { font-size: 1.8rem; line-height: 1.2; overflow-wrap: anywhere; }
 h2 { font-size: 1.3rem; margin: 3rem 0 .5rem; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.25rem; margin: 0; }
+dt { opacity: .7; }
+dd { margin: 0; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
+@media (max-width: 30rem) { dl { display: block; } dd { margin: 0 0 .5rem; } }
 svg { display: block; width: 100%; height: auto; }
 </style>
 
 <h1>$heading</h1>
-$sections
+$facts$sections
 </html>
 """
 )
@@ -82,6 +86,7 @@ def write_page(
     figures: Mapping[str, Figure],
     heading: str = "A table grew",
     force: bool = False,
+    facts: Mapping[str, str] | None = None,
 ) -> None:
     """Writes pictures as one HTML page that needs no other file, for light and for dark.
 
@@ -90,17 +95,20 @@ def write_page(
       figures: dict from title to `matplotlib.figure.Figure`.
       heading: string, what the page is called.
       force: bool, whether a file at `path` is replaced.
+      facts: dict from name to value, strings, what the page says under its heading.
 
     Raises:
       FileExistsError: if there is a file at `path`, without `force`.
       ValueError: if there are no figures.
     """
-    page = encode_page(figures, heading)
+    page = encode_page(figures, heading, facts)
     with new_file(path, force) as file:
         file.write(page)
 
 
-def encode_page(figures: Mapping[str, Figure], heading: str) -> bytes:
+def encode_page(
+    figures: Mapping[str, Figure], heading: str, facts: Mapping[str, str] | None = None
+) -> bytes:
     """Returns what `write_page` writes."""
     if not figures:
         raise ValueError("`figures` must be one or more, got none")
@@ -108,7 +116,15 @@ def encode_page(figures: Mapping[str, Figure], heading: str) -> bytes:
         f"<h2>{html.escape(printable(title))}</h2>\n{as_svg(figure, title)}"
         for title, figure in figures.items()
     )
-    return _PAGE.substitute(heading=html.escape(printable(heading)), sections=sections).encode()
+    listed = "".join(
+        f"<dt>{html.escape(printable(name))}</dt><dd>{html.escape(printable(value))}</dd>\n"
+        for name, value in (facts or {}).items()
+    )
+    return _PAGE.substitute(
+        heading=html.escape(printable(heading)),
+        facts=f"<dl>\n{listed}</dl>\n" if listed else "",
+        sections=sections,
+    ).encode()
 
 
 def as_svg(figure: Figure, label: str) -> str:

@@ -51,7 +51,7 @@ def norms(values: Table, new_rows: Rows) -> Figure:
     found, labels, left_out = {}, {}, 0
     for kind, rows in (("old", ~new_rows), ("new", new_rows)):
         each = _norms_of(values, sample_ids(rows, _MAX_ROWS))
-        labels[kind] = counted(len(each), rows.count, f"{kind} rows")
+        labels[kind] = counted(len(each), rows.count, f"{kind} row")
         found[kind] = each[np.isfinite(each)]
         left_out += len(each) - len(found[kind])
 

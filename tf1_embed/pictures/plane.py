@@ -27,7 +27,7 @@ _MAX_BYTES = 64 << 20
 _MAX_COVARIANCE = 2_048
 
 # Names that can be read beside one picture.
-_MAX_NAMES = 30
+_MAX_NAMES, _MAX_NAMES_OF_A_SIDE = 30, 20
 
 _LONGEST_NAME = 34
 
@@ -88,7 +88,7 @@ def old_and_new(
 
     with new_figure(9, 6) as figure:
         axes = figure.subplots()
-        _draw_old(axes, old, new, counted(len(old), old_rows.count, "old rows"))
+        _draw_old(axes, old, new, counted(len(old), old_rows.count, "old row"))
         if begun is not None:
             begun = begun[new_rows.position(new_ids)]
             begun = (begun.reshape(len(new), -1) / scale - centre) @ axes_of_rows
@@ -104,7 +104,7 @@ def old_and_new(
                 alpha=1 if len(new) <= _MAX_NAMES else 0.6,
                 linewidths=0,
                 zorder=3,
-                label=counted(len(new), new_rows.count, "new rows")
+                label=counted(len(new), new_rows.count, "new row")
                 + ("" if begun is None else ", with the way they came"),
             )
         _scale_alike(axes)
@@ -178,10 +178,15 @@ def _name(names, row_id):
 
 
 def _name_in_margins(axes, points, names):
-    """Writes names beside the plot, in the order of their points' heights, so that none overlap."""
+    """Writes names beside the plot, in the order of their points' heights, so that none overlap.
+
+    A name is on the side on which its point is, unless there is no more room on it.
+    """
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     by_x = np.argsort(points[:, 0], kind="stable")
-    for side, members in (("right", by_x[: len(by_x) // 2]), ("left", by_x[len(by_x) // 2 :])):
+    num_left = int((points[:, 0] < (left + right) / 2).sum())
+    num_left = min(max(num_left, len(by_x) - _MAX_NAMES_OF_A_SIDE), _MAX_NAMES_OF_A_SIDE)
+    for side, members in (("right", by_x[:num_left]), ("left", by_x[num_left:])):
         members = members[np.argsort(points[members, 1], kind="stable")]
         heights = bottom + (top - bottom) * (np.arange(len(members)) + 0.5) / len(members)
         for member, height in zip(members, heights):

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from tf1_embed.bfloat16 import name_of
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.rewrite import Silence
 from tf1_embed.checkpoint.slots import CHOSEN_ROWS, trainable_name, variable_name
+from tf1_embed.fingerprints import digest_of
 from tf1_embed.new_files import check_absent, write_together
 from tf1_embed.pictures.events import read_scalars
 from tf1_embed.pictures.projector import MAX_POINTS, prepare_projector
-from tf1_embed.pictures.samples import read_rows
+from tf1_embed.pictures.samples import counted, read_rows
 from tf1_embed.rows import Rows, ids_at, ids_of
 from tf1_embed.solving.interference import interference
+from tf1_embed.version import __version__
 from tf1_embed.vocabulary import IdMap
 
 if TYPE_CHECKING:
@@ -140,7 +143,7 @@ def plot_checkpoint(
         after = _grown_rows(new_reader, table, new_partition_strategy or partition_strategy)
         id_map = _check_id_map(id_map, before, after)
         rows = id_map.new_rows
-        projection, figures = None, {}
+        projection, figures, facts = None, {}, {}
         contents: dict[str, Callable[[IO[bytes]], object]] = {}
         if projector is not None:
             projection, contents = prepare_projector(
@@ -151,11 +154,13 @@ def plot_checkpoint(
                 figures[kind] = _draw(
                     kind, before, after, id_map, names, curves, asked, progress or Silence
                 )
+            if paths[0].lower().endswith(".html"):
+                facts = _facts(old_reader, new_reader, table, before, after, id_map)
         # Before anything is written: what was read may have been damaged.
         old_reader.check_rest()
         new_reader.check_rest()
     if figures:
-        contents.update(_contents(figures, paths, f"{table}: {rows.count:,} new rows"))
+        contents.update(_contents(figures, paths, facts))
     if not dry_run:
         write_together(contents, force)
     return Plotted(paths, table, rows.size - rows.count, rows.count, projection)
@@ -298,14 +303,36 @@ def _draw(kind, before, after, id_map, names, curves, asked, progress):
     return plots.training_curve(curves)
 
 
-def _contents(figures, paths, heading):
-    """Returns what writes each of the files, for `write_together`."""
+def _facts(old_reader, new_reader, table, before, after, id_map):
+    """Returns what a page says of what it shows. No date: the same input gives the same page."""
+    # Not before pictures are asked for: it needs matplotlib.
+    import matplotlib
+
+    kept, num_new = ~id_map.new_rows, id_map.new_rows.count
+    with Silence(0) as bar:
+        digest = digest_of(_OldRows(before, id_map, bar))
+    digest_now = digest_of(after, kept)
+    same = f"the same {kept.count:,}, bit for bit"
+    return {
+        "Table": table,
+        "Before": f"{old_reader.prefix}, {name_of(before.dtype)} {list(before.shape)}",
+        "After": f"{new_reader.prefix}, {name_of(after.dtype)} {list(after.shape)}",
+        "New": counted(num_new, num_new, "row"),
+        "SHA-256 of the old rows, before": digest,
+        "and after": same if digest_now == digest else digest_now,
+        "Drawn by": f"tf1_embed {__version__}, matplotlib {matplotlib.__version__}",
+    }
+
+
+def _contents(figures, paths, facts):
+    """Returns what writes each of the files, for `write_together`; a page has `facts`."""
     # Not before pictures are asked for: it needs matplotlib.
     from tf1_embed.pictures.files import encode_page, encode_picture
 
-    if paths[0].lower().endswith(".html"):
+    if facts:
         titled = {KINDS[kind]: figure for kind, figure in figures.items()}
-        encoded = [encode_page(titled, heading)]
+        heading = f"{facts['Table']}: {facts['New'].replace(' ', ' new ')}"
+        encoded = [encode_page(titled, heading, facts)]
     else:
         encoded = [encode_picture(figure, path) for path, figure in zip(paths, figures.values())]
     return {

@@ -124,5 +124,6 @@ def _finite(values, ids):
 
 
 def counted(count: int, of: int, what: str) -> str:
-    """Returns "3 old rows", or "3 of 8 old rows" if those are not all."""
-    return f"{count:,} {what}" if count == of else f"{count:,} of {of:,} {what}"
+    """Returns "3 old rows" of "old row", or "3 of 8 old rows" if those are not all."""
+    plural = what if of == 1 else f"{what}s"
+    return f"{count:,} {plural}" if count == of else f"{count:,} of {of:,} {plural}"

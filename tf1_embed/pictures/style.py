@@ -28,7 +28,7 @@ SHADES_OF_OLD, SHADES_OF_NEW = (
     for colour in (OLD, NEW)
 )
 
-_STYLE: Any = {
+STYLE: Any = {
     "font.size": 11,
     "axes.titlesize": 12,
     "axes.titlelocation": "left",
@@ -61,7 +61,7 @@ def style() -> Iterator[None]:
         warnings.filterwarnings("ignore", "Glyph .* missing|Matplotlib currently does not support")
         # What the user's own plots look like is left out of it.
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
+        matplotlib.rcParams.update(STYLE)
         yield
 
 
