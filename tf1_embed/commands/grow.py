@@ -6,7 +6,7 @@ import argparse
 import re
 import sys
 
-from tf1_embed.commands import options, output
+from tf1_embed.commands import initializers, options, output
 from tf1_embed.commands.paths import Input
 
 
@@ -62,18 +62,7 @@ def add_to(commands: options.Commands) -> None:
     grow.add_argument(
         "--only-tables", action="store_true", help="grow none of them, and do not ask"
     )
-    grow.add_argument(
-        "--initializer",
-        metavar="[NAME=]INIT",
-        type=_Initializer,
-        action="append",
-        default=[],
-        help="values of new rows: zeros, glorot_normal (default), mean, mean_and_covariance, "
-        "constant:NUMBER, copy_of:ID, or a .npy file; with NAME= of one variable",
-    )
-    grow.add_argument(
-        "--seed", type=int, default=0, help="of an --initializer that draws values (default: 0)"
-    )
+    initializers.add_to(grow)
     options.add_slot_values(grow, "new rows")
     options.add_clocks(grow)
     grow.add_argument(
@@ -81,15 +70,6 @@ def add_to(commands: options.Commands) -> None:
     )
     options.add_partition_strategy(grow)
     options.add_output(grow)
-
-
-class _Initializer(Input):
-    """What --initializer says, which may be a file."""
-
-    def files(self) -> list[str]:
-        """Returns the file that is read, if it is one."""
-        path = Input(self.rpartition("=")[2])
-        return path.files() if path.endswith(".npy") else []
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -113,6 +93,7 @@ def _run(arguments: argparse.Namespace) -> int:
         if isinstance(by_name, dict):
             raise ValueError("with --reserved give one --rows K for all tables")
         mapping = append_map(options.one_size(sizes), by_name, reserved)
+    made = initializers.Initializers(arguments, lambda: mapping or _one_map(sizes, by_name))
     written = grow_checkpoint(
         arguments.prefix,
         tables,
@@ -120,14 +101,15 @@ def _run(arguments: argparse.Namespace) -> int:
         num_new_rows=by_name if mapping is None else None,
         id_map=mapping,
         also=_also(arguments),
-        initializer=_initializers(arguments),
+        initializer=made.value,
         slot_values=options.slot_values(arguments),
         clocks=arguments.clocks,
         reset_slots=arguments.reset_slots,
         partition_strategy=arguments.partition_strategy,
         **options.writing(arguments, "Growing"),
     )
-    return output.print_written(arguments, written, rows=_counts(sizes, by_name, mapping))
+    counts = _counts(sizes, by_name, mapping)
+    return output.print_written(arguments, written, rows=counts, known=made.coverage())
 
 
 def _num_new_rows(arguments):
@@ -145,6 +127,16 @@ def _num_new_rows(arguments):
     if "" in by_name and len(by_name) > 1:
         raise ValueError("give one --rows K for all tables, or NAME=K for each of them")
     return by_name.get("", by_name or None)
+
+
+def _one_map(sizes, by_name):
+    """Returns the map of tables that get one number of rows, as files of their rows need it."""
+    from tf1_embed.vocabulary import append_map
+
+    if isinstance(by_name, dict) and len(by_name) > 1:
+        raise ValueError("with a file that tells of new rows give one --rows K for all tables")
+    (number,) = by_name.values() if isinstance(by_name, dict) else [by_name]
+    return append_map(options.one_size(sizes), number)
 
 
 def _counts(sizes, by_name, mapping):
@@ -184,39 +176,3 @@ def _ask(found):
     if not answer:
         raise ValueError("no answer: the input ended; nothing was written")
     return found if answer.strip().lower() in ("y", "yes") else []
-
-
-def _initializers(arguments):
-    """Returns the initializer, or a dict of them, that the options mean."""
-    by_name = {}
-    for text in arguments.initializer:
-        name, equals, initializer = text.rpartition("=")
-        by_name[name if equals else None] = _initializer(initializer, arguments.seed)
-    if None in by_name and len(by_name) > 1:
-        raise ValueError("give one --initializer for all, or NAME=INIT for each variable")
-    return by_name.get(None) if None in by_name or not by_name else by_name
-
-
-def _initializer(text, seed):
-    import numpy as np
-
-    from tf1_embed import initializers
-
-    kind, _, argument = text.partition(":")
-    if text.endswith(".npy"):
-        return np.load(text, allow_pickle=False)
-    try:
-        if kind in ("zeros", "mean") and not argument:
-            return getattr(initializers, kind)()
-        if kind in ("glorot_normal", "mean_and_covariance") and not argument:
-            return getattr(initializers, kind)(seed=seed)
-        if kind == "constant":
-            return initializers.constant(float(argument))
-        if kind == "copy_of":
-            return initializers.copy_of(int(argument))
-    except ValueError:
-        pass
-    raise ValueError(
-        f"--initializer must be zeros, glorot_normal, mean, mean_and_covariance, constant:NUMBER, "
-        f"copy_of:ID or a .npy file; got {text!r}"
-    )
