@@ -56,8 +56,8 @@ def versions(tmp_path_factory):
 
 def test_ways_to_begin_are_compared_and_old_rows_stay(versions):
     printed = io.StringIO()
-    flags = ["--num-old", "185", "--seeds", "1", "--width", "8", "--base-epochs", "16"]
-    flags += ["--layer-epochs", "20", "--epochs", "0", "4", "--batch-size", "64"]
+    flags = ["--num-old", "185", "--seeds", "1", "--width", "8", "--base-epochs", "24"]
+    flags += ["--layer-epochs", "20", "--epochs", "0", "20", "--batch-size", "64"]
     with contextlib.redirect_stdout(printed):
         result = main(["--old", str(versions[0]), "--new", str(versions[1]), *flags])
     assert result["old_rows_identical"] is True

@@ -89,12 +89,8 @@ def _choose(old, arrived, num_old, random):
     above = {each.hypernym for each in arrived}
     related, others = [], []
     for each in old:
-        is_related = (
-            lemmas.intersection(each.lemmas)
-            or above.intersection(each.keys)
-            or each.hypernym in above
-        )
+        is_related = lemmas.intersection(each.lemmas) or above.intersection(each.keys)
         (related if is_related else others).append(each)
-    related = related[:num_old]
+    related = [related[at] for at in random.permutation(len(related))[:num_old]]
     chosen = random.permutation(len(others))[: num_old - len(related)]
     return [*related, *(others[at] for at in chosen)]
