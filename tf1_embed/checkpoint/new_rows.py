@@ -43,6 +43,11 @@ class Maths:
     truncated_normal = staticmethod(philox.truncated_normal)
 
     @staticmethod
+    def as_float64(values: np.ndarray) -> np.ndarray:
+        """Returns numbers of any dtype in float64."""
+        return as_numbers(values).astype(np.float64)
+
+    @staticmethod
     def cast(values: np.ndarray, dtype: DType) -> np.ndarray:
         """Returns numbers in a dtype of the checkpoint."""
         return cast(values, dtype.numpy)
@@ -65,15 +70,30 @@ class Maths:
         return rows.sum(axis=0)
 
     @staticmethod
+    def host(function: Callable, inputs: Sequence[Any], shape: Sequence[int], dtype: Any) -> Any:
+        """Returns what a function of arrays returns, of that shape and `np.dtype`."""
+        return function(*inputs)
+
+    @staticmethod
     def sum_over_chunks(
-        function: Callable, shape: Sequence[int], old_rows: OldRows, step: int
+        function: Callable,
+        shape: Sequence[int],
+        old_rows: OldRows,
+        step: int,
+        ids: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Returns the float64 sum of `function(chunk of old rows in float64)`, of `shape`."""
+        """Returns the float64 sum of `function(chunk, start)`, as `initializers.sum_over_chunks`.
+
+        A chunk has up to `step` of the old rows, in float64, of all or of `ids`.
+        """
+        count = old_rows.num_rows if ids is None else len(ids)
         total = np.zeros(shape)
         with np.errstate(all="ignore"):
-            for start in range(0, old_rows.num_rows, step):
-                ids = np.arange(start, min(start + step, old_rows.num_rows))
-                total = total + function(as_numbers(old_rows.gather(ids)).astype(np.float64))
+            for start in range(0, count, step):
+                chosen = np.arange(start, min(start + step, count))
+                chosen = chosen if ids is None else ids[chosen]
+                rows = Maths.as_float64(old_rows.gather(chosen))
+                total = total + function(rows, start)
         return total
 
 

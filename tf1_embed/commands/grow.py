@@ -6,7 +6,7 @@ import argparse
 import functools
 import re
 
-from tf1_embed.commands import options, output, questions
+from tf1_embed.commands import initializers, options, output, questions
 from tf1_embed.commands.paths import Input
 
 
@@ -62,32 +62,12 @@ def add_to(commands: options.Commands) -> None:
     grow.add_argument(
         "--only-tables", action="store_true", help="grow none of them, and do not ask"
     )
-    grow.add_argument(
-        "--initializer",
-        metavar="[NAME=]INIT",
-        type=_Initializer,
-        action="append",
-        default=[],
-        help="values of new rows: zeros, glorot_normal (default), mean, mean_and_covariance, "
-        "constant:NUMBER, copy_of:ID, or a .npy file; with NAME= of one variable",
-    )
-    grow.add_argument(
-        "--seed", type=int, default=0, help="of an --initializer that draws values (default: 0)"
-    )
+    initializers.add_to(grow)
     options.add_slot_values(grow, "new rows")
     options.add_slot_choice(grow, "old rows")
     options.add_clocks(grow)
     options.add_partition_strategy(grow)
     options.add_output(grow)
-
-
-class _Initializer(Input):
-    """What --initializer says, which may be a file."""
-
-    def files(self) -> list[str]:
-        """Returns the file that is read, if it is one."""
-        path = Input(self.rpartition("=")[2])
-        return path.files() if path.endswith(".npy") else []
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -111,13 +91,14 @@ def _run(arguments: argparse.Namespace) -> int:
         if isinstance(by_name, dict):
             raise ValueError("with --reserved give one --rows K for all tables")
         mapping = append_map(options.one_size(sizes), by_name, reserved)
+    made = initializers.Initializers(arguments, lambda: mapping or _one_map(sizes, by_name))
     grow = functools.partial(
         grow_checkpoint,
         arguments.prefix,
         tables,
         arguments.out,
         id_map=mapping,
-        initializer=_initializers(arguments),
+        initializer=made.value,
         slot_values=options.slot_values(arguments),
         clocks=arguments.clocks,
         reset_slots=arguments.reset_slots,
@@ -134,7 +115,8 @@ def _run(arguments: argparse.Namespace) -> int:
             grow(num_new_rows=by_name, also=[], **dict(writing, dry_run=True, progress=None))
             _ask_apart(apart, by_name)
     written = grow(num_new_rows=by_name if mapping is None else None, also=also, **writing)
-    return output.print_written(arguments, written, rows=_counts(sizes, by_name, mapping))
+    counts = _counts(sizes, by_name, mapping)
+    return output.print_written(arguments, written, rows=counts, known=made.coverage())
 
 
 def _num_new_rows(arguments):
@@ -167,6 +149,16 @@ def _ask_apart(apart, by_name):
         )
         if questions.ask(facts, f"Append {rows} to each of them?", "y", "N") != "y":
             raise ValueError("nothing was written; say how many rows each gets with --rows NAME=K")
+
+
+def _one_map(sizes, by_name):
+    """Returns the map of tables that get one number of rows, as files of their rows need it."""
+    from tf1_embed.vocabulary import append_map
+
+    if isinstance(by_name, dict) and len(by_name) > 1:
+        raise ValueError("with a file that tells of new rows give one --rows K for all tables")
+    (number,) = by_name.values() if isinstance(by_name, dict) else [by_name]
+    return append_map(options.one_size(sizes), number)
 
 
 def _counts(sizes, by_name, mapping):
@@ -202,39 +194,3 @@ def _ask(found):
         )
     facts = f"These have as many rows or columns as the tables: {listed}."
     return found if questions.ask(facts, "Do they grow as well?", "y", "N") == "y" else []
-
-
-def _initializers(arguments):
-    """Returns the initializer, or a dict of them, that the options mean."""
-    by_name = {}
-    for text in arguments.initializer:
-        name, equals, initializer = text.rpartition("=")
-        by_name[name if equals else None] = _initializer(initializer, arguments.seed)
-    if None in by_name and len(by_name) > 1:
-        raise ValueError("give one --initializer for all, or NAME=INIT for each variable")
-    return by_name.get(None) if None in by_name or not by_name else by_name
-
-
-def _initializer(text, seed):
-    import numpy as np
-
-    from tf1_embed import initializers
-
-    kind, _, argument = text.partition(":")
-    if text.endswith(".npy"):
-        return np.load(text, allow_pickle=False)
-    try:
-        if kind in ("zeros", "mean") and not argument:
-            return getattr(initializers, kind)()
-        if kind in ("glorot_normal", "mean_and_covariance") and not argument:
-            return getattr(initializers, kind)(seed=seed)
-        if kind == "constant":
-            return initializers.constant(float(argument))
-        if kind == "copy_of":
-            return initializers.copy_of(int(argument))
-    except ValueError:
-        pass
-    raise ValueError(
-        f"--initializer must be zeros, glorot_normal, mean, mean_and_covariance, constant:NUMBER, "
-        f"copy_of:ID or a .npy file; got {text!r}"
-    )

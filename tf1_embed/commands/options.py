@@ -316,6 +316,43 @@ def map_of_two(arguments: argparse.Namespace, tables: Sequence[str]) -> IdMap | 
     return append_map(num_old, num_new - num_old, rows) if num_new > num_old else None
 
 
+# Files of vectors.
+
+# What `add_vectors` adds, as the functions name it that read such files.
+VECTORS = ("format", "encoding", "errors", "duplicates")
+
+
+def add_vectors(parser: argparse.ArgumentParser) -> None:
+    """Adds what says how a file of vectors is read."""
+    add_format(parser)
+    parser.add_argument(
+        "--encoding", default="utf-8", help="that of the tokens in the file (default: utf-8)"
+    )
+    parser.add_argument(
+        "--errors",
+        choices=["strict", "replace", "backslashreplace", "ignore"],
+        default="strict",
+        help="what becomes of bytes that are not of the encoding, such as a word cut in the middle "
+        "of a character (default: strict, an error)",
+    )
+    parser.add_argument(
+        "--duplicates",
+        choices=["first", "last", "error"],
+        default="error",
+        help="which row of a token counts that the file has more than once (default: error)",
+    )
+
+
+def add_format(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    """Adds --format, that of a file of vectors."""
+    parser.add_argument(
+        "--format",
+        choices=["word2vec", "word2vec-bin", "glove", "npy"],
+        required=required,
+        help="the file's format" + ("" if required else " (default: what the file shows)"),
+    )
+
+
 # Slot variables.
 
 

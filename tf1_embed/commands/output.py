@@ -80,6 +80,7 @@ def print_written(
     arguments: argparse.Namespace,
     written: Sequence[Written],
     rows: dict[str, dict[str, int]] | None = None,
+    known: Sequence[dict[str, Any]] = (),
 ) -> int:
     """Prints what became of each tensor; returns 0.
 
@@ -87,6 +88,7 @@ def print_written(
       arguments: those of the command.
       written: what became of each tensor.
       rows: how many rows of each table were kept, moved, dropped and new.
+      known: of how many new rows each file knew something, and what the others got.
     """
     total = sum(each.num_bytes for each in written)
     if arguments.json:
@@ -98,6 +100,8 @@ def print_written(
         }
         if rows is not None:
             result["rows"] = rows
+        if known:
+            result["initializers"] = list(known)
         return print_json(result)
     changed = [each for each in written if each.changed]
     print_columns(
@@ -108,6 +112,13 @@ def print_written(
         moved = f" ({count['moved']} of them moved)" if count["moved"] else ""
         kept = f"{counted(count['kept'], 'row')} kept{moved}"
         say(f"{escaped(table)}: {kept}, {count['dropped']} dropped, {count['new']} new")
+    for file in known:
+        of_variable = "" if file["variable"] is None else f"{file['variable']}: "
+        lacking, count = file["lacking"], file["num_known"]
+        say(
+            f"{escaped(of_variable + file['initializer'])}: {counted(count, 'new row')} known"
+            + (f", {len(lacking)} by {file['fallback']} ({_some(lacking)})" if lacking else "")
+        )
     if not arguments.dry_run and len(written) > len(changed):
         num_others = len(written) - len(changed)
         say("1 other as it was" if num_others == 1 else f"{num_others} others as they were")
@@ -151,6 +162,10 @@ def print_columns(rows: Iterable[Sequence[str]]) -> None:
     )
     for row in rows:
         say("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
+
+
+def _some(names):
+    return escaped(", ".join(names[:5]) + (", …" if len(names) > 5 else ""))
 
 
 def _change(written):

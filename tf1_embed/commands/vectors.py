@@ -26,26 +26,10 @@ def _add_import(commands):
     importing.add_argument(
         "--table", metavar="NAME", required=True, help="the name that the variable gets"
     )
-    _add_format(importing, required=False)
     importing.add_argument(
         "--vocab-out", metavar="FILE", type=Output, help="write the tokens to this file, in UTF-8"
     )
-    importing.add_argument(
-        "--encoding", default="utf-8", help="that of the tokens in the file (default: utf-8)"
-    )
-    importing.add_argument(
-        "--errors",
-        choices=["strict", "replace", "backslashreplace", "ignore"],
-        default="strict",
-        help="what becomes of bytes that are not of the encoding, such as a word cut in the middle "
-        "of a character (default: strict, an error)",
-    )
-    importing.add_argument(
-        "--duplicates",
-        choices=["first", "last", "error"],
-        default="error",
-        help="which row of a token counts that the file has more than once (default: error)",
-    )
+    options.add_vectors(importing)
     options.add_output(importing)
 
 
@@ -75,7 +59,7 @@ def _add_export(commands):
     )
     options.add_prefix(exporting)
     options.add_table(exporting)
-    _add_format(exporting, required=True)
+    options.add_format(exporting, required=True)
     exporting.add_argument(
         "--vocab", metavar="FILE", type=Input, help="the table's tokens, one a line"
     )
@@ -101,15 +85,6 @@ def _export(arguments):
         **options.writing(arguments, "Exporting"),
     )
     return _print_shape(arguments, table, shape)
-
-
-def _add_format(parser, required):
-    parser.add_argument(
-        "--format",
-        choices=["word2vec", "word2vec-bin", "glove", "npy"],
-        required=required,
-        help="the file's format" + ("" if required else " (default: what the file shows)"),
-    )
 
 
 def _print_shape(arguments, table, shape, **others):

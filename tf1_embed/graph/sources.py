@@ -8,7 +8,7 @@ holds them once.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Callable, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -166,7 +166,7 @@ class ArrayRows:
                 # The reading alone waits for the chunk before: TensorFlow 1.13 and 1.14 walk every
                 # path through an initial value, and a second one a chunk would double their number.
                 with tf.control_dependencies(previous):
-                    chunk = _numpy_function(read, [bounds], self.dtype)
+                    chunk = numpy_function(read, [bounds], self.dtype)
                 chunk.set_shape((stop - start,) + self.shape[1:])
                 written = raw_ops.StridedSliceAssign(
                     ref=buffer, begin=[start], end=[stop], strides=[1], value=chunk
@@ -271,7 +271,10 @@ def _as_dtype(dtype):
         raise TypeError(f"`old_rows` must be floats of a TensorFlow dtype, got {dtype}") from None
 
 
-def _numpy_function(function, inputs, dtype):
+def numpy_function(
+    function: Callable[..., np.ndarray], inputs: Sequence[Any], dtype: tf.DType
+) -> tf.Tensor:
+    """Returns a tensor of what a function of arrays returns, of any dtype."""
     # tf.py_func is all that 1.13 has; where its successor exists, it warns.
     call = getattr(tf, "numpy_function", tf.py_func)
     if dtype != tf.bfloat16:

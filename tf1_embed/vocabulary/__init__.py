@@ -1,4 +1,4 @@
-"""Vocabularies: files of tokens, and which old row each row of a grown table has."""
+"""Vocabularies: files of tokens and of their parts; which old row each row of a table has."""
 
 from tf1_embed.vocabulary.files import encode_vocabulary, read_vocabulary, write_vocabulary
 from tf1_embed.vocabulary.id_map import (
@@ -9,6 +9,7 @@ from tf1_embed.vocabulary.id_map import (
     id_map,
     parse_reserved,
 )
+from tf1_embed.vocabulary.parts import read_parts
 
 __all__ = [
     "NONE_RESERVED",
@@ -18,6 +19,7 @@ __all__ = [
     "encode_vocabulary",
     "id_map",
     "parse_reserved",
+    "read_parts",
     "read_vocabulary",
     "write_vocabulary",
 ]

@@ -9,7 +9,7 @@ Some programs write no LF after the floats.
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO, Iterable, Iterator
+from typing import Any, BinaryIO, Container, Iterable, Iterator
 
 import numpy as np
 
@@ -56,12 +56,19 @@ class BinaryVectors:
         Raises:
           ValueError: at the first row that is wrong.
         """
-        return in_chunks(self._rows(), self.num_rows, self.dim, self._chunk_bytes)
+        return in_chunks(self.rows(), self.num_rows, self.dim, self._chunk_bytes)
 
-    def _rows(self):
+    def rows(self, wanted: Container[str] | None = None) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields (token, vector), a string and float32 [dim], of all rows or of wanted tokens.
+
+        Raises:
+          ValueError: at the first row that is wrong.
+        """
         tokens = self._how.tokens(self._path, "row")
         for row, token, floats in self._stored_rows():
-            if row not in self._left_out:
+            if row in self._left_out:
+                continue
+            if wanted is None or tokens.decode(token, row) in wanted:
                 yield tokens.add(token, row), np.frombuffer(floats, _FLOAT)
 
     def _stored_rows(self):

@@ -10,7 +10,7 @@ token at its first space. A tab may stand for each space, if the first row has o
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO, Iterable, Iterator
+from typing import Any, BinaryIO, Container, Iterable, Iterator
 
 import numpy as np
 
@@ -77,12 +77,21 @@ class TextVectors:
         Raises:
           ValueError: at the first row that is wrong.
         """
-        return in_chunks(self._rows(), self.num_rows, self.dim, self._chunk_bytes)
+        return in_chunks(self.rows(), self.num_rows, self.dim, self._chunk_bytes)
 
-    def _rows(self):
+    def rows(self, wanted: Container[str] | None = None) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields (token, vector), a string and float32 [dim], of all rows or of wanted tokens.
+
+        Numbers of other rows are not looked at.
+
+        Raises:
+          ValueError: at the first row that is wrong.
+        """
         tokens = self._how.tokens(self._path, "line")
         for row, (number, token, fields) in enumerate(self._stored_rows()):
-            if row not in self._left_out:
+            if row in self._left_out:
+                continue
+            if wanted is None or tokens.decode(token, number) in wanted:
                 vector = self._parse(number, fields)
                 yield tokens.add(token, number), vector
 

@@ -1,66 +1,13 @@
-"""Values for new rows, drawn at random or from the statistics of the old ones.
-
-An initializer here is a `RowInitializer`, for the `initializer` argument of
-`tf1_embed.get_grown_table`. TensorFlow's own initializers, arrays and tensors serve there too;
-what these add is the sight of the old rows. Statistics are taken when the variable is initialised,
-in float64 and chunk by chunk, so that the old table never lies in memory a second time.
-
-Each is defined once, and computed by TensorFlow in a graph and by NumPy for a checkpoint. Zeros,
-constants and copies are the same bits in both. So are random values and statistics but for their
-last bits: sums go in another order, and functions such as sines are rounded by other libraries.
-
-Random values depend on `seed` and on the table's name alone, not on the graph's seed: two runs give
-the same rows, and two tables (the real and the imaginary part of an embedding) different ones.
-"""
+"""Values that need to know nothing of a new row: told, drawn, or from the old rows' statistics."""
 
 from __future__ import annotations
 
-import inspect
 import zlib
-from typing import Any, Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from tf1_embed.rows import rows_in_chunk
-
-
-class RowInitializer:
-    """A function that makes the values of new rows, knowing the old ones.
-
-    Attributes:
-      needs_old_rows: bool, whether the values depend on those of the old rows.
-      needs_tensorflow: bool, whether the function computes with TensorFlow alone.
-    """
-
-    needs_old_rows: bool
-    needs_tensorflow: bool
-
-    def __init__(
-        self,
-        function: Callable[[list, Any, Any], Any],
-        description: str,
-        needs_old_rows: bool = False,
-        needs_tensorflow: bool = True,
-    ):
-        """Takes `function(shape, dtype, old_rows) -> tf.Tensor of that shape and dtype`.
-
-        `shape` is a list of ints, `[num_new_rows, dim]` or `[num_new_rows]`; `dtype` a `tf.DType`;
-        `old_rows` has `name` (string), `num_rows` (int) and `gather(ids)`, which returns old rows.
-
-        Without `needs_tensorflow` the function computes by `old_rows.maths` alone, and gets and
-        returns arrays where that is NumPy's, see `tf1_embed.checkpoint.new_rows`.
-        """
-        self._function = function
-        self._description = description
-        self.needs_old_rows = needs_old_rows
-        self.needs_tensorflow = needs_tensorflow
-
-    def __call__(self, shape: list, dtype: Any, old_rows: Any) -> Any:
-        """Returns the new rows, of `shape` and `dtype`: a `tf.Tensor`, or an array."""
-        return self._function(shape, dtype, old_rows)
-
-    def __repr__(self) -> str:
-        return self._description
+from tf1_embed.initializers.row_initializer import RowInitializer, sum_over_chunks
 
 
 def zeros() -> RowInitializer:
@@ -153,11 +100,11 @@ def mean_and_covariance(seed: int = 0) -> RowInitializer:
         maths, centre = old_rows.maths, _mean(shape, old_rows)
         dim = shape[1] if len(shape) == 2 else 1
 
-        def scatter(rows):
+        def scatter(rows, start):
             centred = maths.reshape(rows - centre, [-1, dim])
             return maths.matmul(maths.transpose(centred), centred)
 
-        total = _sum_over_chunks(scatter, [dim, dim], shape, old_rows)
+        total = sum_over_chunks(scatter, [dim, dim], shape, old_rows)
         # Not Cholesky: fewer old rows than dimensions make a singular covariance. Of all roots the
         # symmetric one, which does not depend on the directions that a library chooses.
         variances, directions = maths.eigh(total / old_rows.num_rows)
@@ -199,64 +146,18 @@ def copy_of(ids: Any) -> RowInitializer:
     return _initializer(initialize, f"copy_of({ids.tolist()})", needs_old_rows=True)
 
 
-def told_apart(initializer: Any) -> Any:
-    """Returns an initializer of new rows as one of the kinds that there are.
-
-    Returns:
-      `RowInitializer`; another function, such as a TensorFlow initializer, made if its class was
-      given; or what is no function: the values themselves.
-
-    Raises:
-      TypeError: if it is a string, or a function of this module that was not called.
-    """
-    if inspect.isfunction(initializer) and initializer.__module__ == __name__:
-        name = initializer.__name__
-        raise TypeError(
-            f"`initializer` is the function initializers.{name} itself: call it, "
-            f"initializers.{name}(...), for the initializer that it makes"
-        )
-    if isinstance(initializer, str):
-        raise TypeError(
-            f"`initializer` must be one of tf1_embed.initializers, a TensorFlow initializer, an "
-            f"array or a tensor; got the string {initializer!r}"
-        )
-    return initializer() if isinstance(initializer, type) else initializer
-
-
-def check_values(
-    table: str, got_shape: Sequence[int], got_dtype: str, shape: Sequence[int], dtype: str
-) -> None:
-    """Raises a ValueError if values are not of the shape, or of the dtype, of the new rows."""
-    if list(got_shape) != list(shape):
-        raise ValueError(
-            f"`initializer` of {table!r} must have the shape of the new rows, {list(shape)}, got "
-            f"shape {list(got_shape)}"
-        )
-    if got_dtype != dtype:
-        raise ValueError(
-            f"`initializer` of {table!r} must have the dtype of the old rows, {dtype}, got "
-            f"{got_dtype}"
-        )
-
-
 def _initializer(function, description, needs_old_rows=False):
     return RowInitializer(function, description, needs_old_rows, needs_tensorflow=False)
 
 
 def _mean(shape, old_rows):
     maths = old_rows.maths
-    total = _sum_over_chunks(maths.sum_of_rows, shape[1:], shape, old_rows)
+    total = sum_over_chunks(lambda rows, start: maths.sum_of_rows(rows), shape[1:], shape, old_rows)
     return maths.check_finite(
         total / old_rows.num_rows,
         f"the old rows of table {old_rows.name!r} hold NaN or infinity, so they have no mean; "
         f"choose an initializer that does not use their statistics",
     )
-
-
-def _sum_over_chunks(function, shape, shape_of_rows, old_rows):
-    """Returns the float64 sum of `function(chunk of old rows in float64)`, of `shape`."""
-    step = rows_in_chunk(np.float64, shape_of_rows[1:])
-    return old_rows.maths.sum_over_chunks(function, shape, old_rows, step)
 
 
 def _seeds(seed, old_rows):
