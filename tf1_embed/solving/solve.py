@@ -109,7 +109,7 @@ class RowSolver:
     - Prior "zero": each number of a row has the variance s / dim, with s the mean squared length of
       the old rows. For squared loss that is ridge regression with the penalty noise · dim / s.
     - Prior "old": normal, of the old rows' mean and their shrunk covariance.
-    - Prior "cubed": the density exp(-c |number|³) for each number, whose c = 1 / (3 m) makes the
+    - Prior "cubed": the density `exp(-c |number|³)` for each number, whose c = 1 / (3 m) makes the
       mean absolute cube that of the old rows' numbers, m. It is the penalty N3 of Lacroix et al.,
       "Canonical Tensor Decomposition for Knowledge Base Completion" (ICML 2018), which many factor
       models train with, and holds long rows back more than short ones.

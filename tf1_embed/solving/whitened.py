@@ -165,7 +165,9 @@ def _newton(queries, targets, offsets, loss):
                 break
             length[worse] /= 2
         unknown = unknown + length * step
-        if (before - after <= _TOLERANCE * (1 + np.abs(after))).all():
+        # Of a quadratic the first step is the last.
+        gained = before - after
+        if isinstance(loss, Squared) or (gained <= _TOLERANCE * (1 + np.abs(after))).all():
             break
         before = after
     return (transposed @ unknown[..., np.newaxis])[..., 0] if by_facts else unknown
