@@ -1,4 +1,4 @@
-"""Vocabularies: files of tokens, and which old row each row of a grown table has."""
+"""Vocabularies: files of tokens, and which old row each row of a new table has."""
 
 from tf1_embed.vocabulary.files import encode_vocabulary, read_vocabulary, write_vocabulary
 from tf1_embed.vocabulary.id_map import (
@@ -8,6 +8,7 @@ from tf1_embed.vocabulary.id_map import (
     append_map,
     id_map,
     parse_reserved,
+    remove_map,
 )
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "id_map",
     "parse_reserved",
     "read_vocabulary",
+    "remove_map",
     "write_vocabulary",
 ]
