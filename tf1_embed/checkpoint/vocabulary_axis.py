@@ -113,6 +113,9 @@ def find_also(reader: Catalog, tables: Sequence[VocabularyAxis]) -> list[Vocabul
 
     Returns:
       list of `VocabularyAxis`, slot variables not among them.
+
+    Raises:
+      ValueError: if either axis of one may be meant.
     """
     slots, sizes = find_slots(reader), {each.size for each in tables}
     known = {each.name for each in tables}.union(slots)
@@ -120,9 +123,15 @@ def find_also(reader: Catalog, tables: Sequence[VocabularyAxis]) -> list[Vocabul
     for name in reader.names():
         shape = reader.shape(name)
         if name not in known and len(shape) in (1, 2) and reader.dtype(name).is_floating:
-            axis = next((axis for axis, dim in enumerate(shape) if dim in sizes), None)
-            if axis is not None:
-                found.append(_axis(reader, name, axis))
+            axes = [axis for axis, dim in enumerate(shape) if dim in sizes]
+            if len(axes) > 1:
+                name = variable_name(name)
+                raise ValueError(
+                    f"{name!r} has the size of a table on both axes, so that it is not known which "
+                    f"of them has its ids. Say it: also=['{name}:AXIS'] (--also {name} or --also "
+                    f"{name}:1)"
+                )
+            found += [_axis(reader, name, axis) for axis in axes]
     return found
 
 
