@@ -229,7 +229,7 @@ REFUSED = {
     "partitions": ({"rows": [0, 1, 2, 3], "tables": ["s"]}, r"partition_strategy"),
     "too few": (
         {"rows": [0, 1, 2, 3], "tables": ["s"], "partition_strategy": "div"},
-        r"'s' would have 2 rows in 3 partitions, of which none may be empty",
+        r"'s' would have 2 rows in 3 partitions, of which none may be empty. Store it in fewer",
     ),
 }
 

@@ -75,9 +75,10 @@ class Growth:
         count = num_partitions or len(self._old.sizes)
         strategy = new_partition_strategy or partition_strategy
         if count > id_map.num_rows:
+            remedy = ". Store it in fewer first, with repartition_checkpoint (repartition)"
             raise ValueError(
                 f"{str(axis)!r} would have {id_map.num_rows} rows in {count} partitions, of which "
-                f"none may be empty"
+                f"none may be empty{'' if num_partitions else remedy}"
             )
         if count > 1 and strategy is None:
             raise ValueError(
