@@ -91,6 +91,8 @@ class Program:
         self.state = self._begin()
         # What a delta may be extracted between.
         self.before_growth = None
+        # The last certificate: its path, the ids of `e` that it is of, and their rows.
+        self.certificate = None
 
     def run(self):
         """Runs it; raises an AssertionError that has all commands if one does what it must not."""
@@ -223,8 +225,16 @@ class Program:
             return err.getvalue()
         return json.loads(out.getvalue())
 
-    def make(self, state, *arguments, status=0, certified=True):
-        """Runs a command that writes a checkpoint; compares that with the state it must be of."""
+    def make(self, state, *arguments, status=0, certified=True, kept=None):
+        """Runs a command that writes a checkpoint; compares that with the state it must be of.
+
+        Args:
+          state: `State`.
+          *arguments: those of the command, but for --out.
+          status: its exit status.
+          certified: whether a certificate is written, as well.
+          kept: ids of `e` that it is of, empty if it is not of `e`; default: all.
+        """
         state.prefix = self._prefix()
         told = self.command(*arguments, "--out", state.prefix, status=status)
         if status:
@@ -232,7 +242,12 @@ class Program:
             return told
         self.check(state)
         self._diff(self.state, state)
+        self._verify_certificate(state)
         if certified:
+            rows = state.arrays["e"]
+            kept = np.arange(len(rows)) if kept is None else np.array(kept, int)
+            if kept.size:
+                self.certificate = (f"{state.prefix}.rows.json", kept, rows[kept])
             strategy = self._strategy(state)
             self.command("verify", f"{state.prefix}.rows.json", state.prefix, *strategy)
         return told
@@ -254,6 +269,19 @@ class Program:
                 )
                 slices = len(reader.slices(name)) if got.shape else 1
                 assert slices == state.count.get(name, 1), f"{name} has {slices} partitions"
+
+    def _verify_certificate(self, state):
+        """Compares the rows of the last certificate, by their ids, whatever came of them since."""
+        if self.certificate is None:
+            return
+        path, ids, rows = self.certificate
+        found = state.arrays["e"]
+        if ids.max() >= len(found):
+            status = 2
+        else:
+            status = int(found[ids].tobytes() != rows.tobytes())
+        strategy = self._strategy(state)
+        self.command("verify", path, state.prefix, "--table", "e", *strategy, status=status)
 
     def _diff(self, old, new):
         """Compares what `diff` says of every variable."""
@@ -336,7 +364,7 @@ class Program:
         state = self._moved(old_ids, fresh, reset)
         state.arrays.update(clocks)
         state.tokens = tokens
-        told = self.make(state, *arguments)
+        told = self.make(state, *arguments, kept=np.flatnonzero(old_ids >= 0))
         kept = old_ids[old_ids >= 0]
         moved = int((kept != np.flatnonzero(old_ids >= 0)).sum())
         self._check_counts(told, kept.size, moved, dropped, num_new)
@@ -522,7 +550,8 @@ class Program:
             wrong = [
                 each for each in arguments if each not in ("--also", "--also-found", "bias", "p:1")
             ]
-            assert "Say whether they shrink" in self.make(self.state.copy(), *wrong, status=2)
+            told = self.make(self.state.copy(), *wrong, status=2)
+            assert "Say whether they shrink" in told or "on both axes" in told, told
         self._slot_value = {}
         state = self._moved(old_ids, {})
         state.tokens = tokens
@@ -555,7 +584,7 @@ class Program:
             return
         state.strategy = strategy
         self._partition(state, names, count)
-        self.make(state, *arguments)
+        self.make(state, *arguments, kept=None if "e" in names else [])
         self._verify(self.state, state, range(size))
         # The base of a delta has partitions by the same strategy.
         self.state = state
@@ -599,41 +628,51 @@ class Program:
         arguments = ["merge", self.state.prefix, "--table", "e"]
         if kind == "rows":
             arguments += ["--trainable-rows", ",".join(map(str, which))]
-        trained = self.state
-        if self.slots and kind == "rows" and self.random.random() < 0.5:
+        trained, way = self.state, self.random.choice(["all", "base", "initial"])
+        if not self.slots or (way == "base" and kind == "old"):
+            way = "all"
+        if way != "all":
             # As of a graph in which frozen rows have no slots, nor have others a place.
             trained = self.state.copy()
             left_out = [f"e/{slot}" for slot in self.slots]
-            left_out += self.random.sample(["other", "global_step"], self.random.randint(0, 2))
+            if way == "base":
+                left_out += self.random.sample(["other", "global_step"], self.random.randint(0, 2))
             for name in left_out:
                 del trained.arrays[name]
             trained.prefix = self._prefix()
             self.write(trained)
             arguments[1] = trained.prefix
-            arguments += ["--base", self.before_split.prefix]
         merged = trained.copy()
         merged.split = None
-        if trained is not self.state:
-            arguments += self._where(self.before_split)
-            for name in self.before_split.arrays:
-                merged.arrays.setdefault(name, self.before_split.arrays[name])
-                if name not in trained.arrays and name in self.before_split.count:
-                    if not name.startswith("e/"):
-                        merged.count[name] = self.before_split.count[name]
+        if way == "base":
+            arguments += ["--base", self.before_split.prefix, *self._where(self.before_split)]
+            for name, values in self.before_split.arrays.items():
+                merged.arrays.setdefault(name, values)
         else:
             arguments += self._where(self.state)
+        if way == "initial":
+            arguments += ["--clocks", "keep"]
+            for slot, value in self.slots.items():
+                rows = self.state.arrays["e"]
+                if value is None:
+                    arguments += ["--slot-value", f"{slot}=table"]
+                else:
+                    arguments += ["--slot-value", f"{slot}=0.5"]
+                    rows = np.full_like(rows, 0.5)
+                merged.arrays[f"e/{slot}"] = rows
         for name in [each for each in merged.arrays if each.startswith(f"e{suffix}")]:
-            new, old = merged.arrays.pop(name), merged.arrays["e" + name[len(suffix) + 1 :]]
+            new, merged_name = merged.arrays.pop(name), "e" + name[len(suffix) + 1 :]
+            old = merged.arrays[merged_name]
             if kind == "old":
-                rows = np.concatenate([old, new])
+                merged.arrays[merged_name] = np.concatenate([old, new])
             else:
-                rows = old.copy()
-                rows[which] = new
-            merged.arrays["e" + name[len(suffix) + 1 :]] = rows
-        old_state, self.state = self.state, trained
-        self.make(merged, *arguments)
+                merged.arrays[merged_name] = old.copy()
+                merged.arrays[merged_name][which] = new
+        self.state = trained
+        size = merged.arrays["e"].shape[0]
+        frozen = range(which) if kind == "old" else sorted({*range(size)} - {*which})
+        self.make(merged, *arguments, kept=frozen)
         self.state, self.before_growth = merged, None
-        del old_state
 
     def train_on(self):
         """Trains with TensorFlow."""
@@ -701,7 +740,7 @@ class Program:
         apply = ["delta", "apply", base.prefix, delta, *self._where(base)]
         if "Adam" in self.slots:
             apply += ["--clocks", "keep"]
-        self.make(expected, *apply)
+        self.make(expected, *apply, kept=np.flatnonzero(~is_new))
         self.state = expected
         back = expected.copy()
         back.arrays, back.tokens = dict(base.arrays), list(base.tokens)
