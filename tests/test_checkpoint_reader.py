@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.pieces import save_pieces
-from support.tables import DTYPES, counting_rows, flip_byte, save_checkpoint, special_rows, truncate
+from support.tables import (
+    DTYPES,
+    counting_rows,
+    flip_byte,
+    in_partitions,
+    save_checkpoint,
+    special_rows,
+    truncate,
+)
 from tf1_embed.checkpoint.files import reader as module
 from tf1_embed.checkpoint.files.catalog import OBJECT_SUFFIX
 from tf1_embed.checkpoint.files.crc32c import crc32c, mask
@@ -17,6 +25,7 @@ from tf1_embed.checkpoint.files.dtypes import as_dtype
 from tf1_embed.checkpoint.files.find import CheckpointDamaged
 from tf1_embed.checkpoint.files.index import Entry, read_index, slice_key, write_index
 from tf1_embed.checkpoint.files.reader import CheckpointReader
+from tf1_embed.checkpoint.files.stored_rows import StoredRows
 
 WHOLE = (0, None)
 TABLE = counting_rows(1000, 4)
@@ -89,6 +98,32 @@ def test_any_ids_are_taken_in_their_order(checkpoints, way):
     with CheckpointReader(checkpoints[way]) as reader:
         check()
         np.testing.assert_array_equal(reader.take("e", np.arange(20, 700)), TABLE[20:700])
+        reader.check_rest()
+
+
+def test_rows_of_partitions_are_read_run_by_run(tmp_path, monkeypatch):
+    prefix = save_checkpoint(tmp_path / "e", {"e": in_partitions(TABLE, 4, "mod")}, partitions=4)
+    reads = []
+    read_rows = CheckpointReader.rows
+    with CheckpointReader(prefix) as reader:
+        rows = StoredRows(reader, "e", "mod")
+        monkeypatch.setattr(
+            reader, "rows", lambda *bounds: reads.append(bounds) or read_rows(reader, *bounds)
+        )
+        monkeypatch.setattr(module, "_NEAR_BYTES", 0)
+        np.testing.assert_array_equal(rows[100:300], TABLE[100:300])
+        assert reads == [("e", start, start + 50) for start in (25, 275, 525, 775)]
+        # Ids far apart are read by themselves; with those between them, only as much as a chunk.
+        monkeypatch.setattr(module, "_NEAR_BYTES", 1 << 20)
+        reads.clear()
+        ids = np.arange(0, 1000, 37)
+        np.testing.assert_array_equal(reader.take("e", ids), read_rows(reader, "e", 0, 1000)[ids])
+        assert 1 < len(reads) < 10
+        assert max(stop - start for _, start, stop in reads) <= module.CHUNK_BYTES // 16
+        reads.clear()
+        monkeypatch.setattr(module, "_NEAR_BYTES", 16 * 36)
+        np.testing.assert_array_equal(reader.take("e", ids), read_rows(reader, "e", 0, 1000)[ids])
+        assert len(reads) == len(ids)
         reader.check_rest()
 
 

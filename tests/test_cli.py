@@ -24,7 +24,8 @@ from tf1_embed.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 
-COMMANDS = ["inspect", "grow", "merge", "split", "verify", "audit", "import", "export"]
+COMMANDS = ["inspect", "grow", "shrink", "merge", "split", "repartition", "verify", "audit"]
+COMMANDS += ["import", "export"]
 COMMANDS += ["delta extract", "delta apply", "delta revert"]
 
 
@@ -140,8 +141,8 @@ def test_every_help_ends_with_an_example_that_runs(workdir, capsys):
         assert text and example.count("\n") == 1
         examples.append(example.strip())
     # In the order in which one has what another needs; of `delta` it is that of `delta extract`.
-    order = "inspect grow verify delta-extract delta-apply delta-revert split merge audit import "
-    order += "export"
+    order = "inspect grow shrink verify delta-extract delta-apply delta-revert split merge "
+    order += "repartition audit import export"
     assert {example.split()[0] for example in examples} == {
         *(name.split("-")[0] for name in order.split()),
         "plot",
@@ -501,6 +502,93 @@ def test_merge_and_split_are_inverses(workdir):
         merged = load_checkpoint("runs/merged")
         assert set(merged) == set(grown)
         assert all(np.array_equal(merged[name], grown[name]) for name in grown)
+
+
+def test_shrink_takes_away_what_grow_appended(workdir, capsys):
+    assert run(f"{GROW} --also bias --clocks keep") == 0
+    capsys.readouterr()
+    shrink = "shrink runs/grown --table embedding --last 2 --out back --also-found"
+    assert run(shrink) == 0
+    assert "embedding: 10 rows kept, 2 dropped, 0 new\n" in capsys.readouterr().out
+    assert run("diff runs/base back") == 0
+    assert capsys.readouterr().out.endswith(" are the same, bit for bit\n")
+    # One that grew before its reserved rows, by ids.
+    assert run(f"{GROW} --also bias --clocks keep --force --reserved last:1") == 0
+    assert run(f"{shrink} --force --reserved last:1") == 0
+    assert run("diff runs/base back") == 0
+    capsys.readouterr()
+    assert run("shrink runs/grown --rows 9,10 --out b --also bias --json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["rows"] == {"embedding": {"kept": 10, "moved": 1, "dropped": 2, "new": 0}}
+    assert run("diff runs/base b") == 0
+    # Nobody can be asked here.
+    assert run("shrink runs/grown --rows 3 --out c") == 2
+    error = capsys.readouterr().err
+    assert "bias. Say whether they shrink as well: --also-found (all)" in error
+
+
+def test_shrink_by_vocabulary_and_what_verify_says_of_it(workdir, capsys):
+    save_checkpoint("m", {"e": counting_rows(5)})
+    write_lines("old.txt", "abcde")
+    write_lines("new.txt", "ca")
+    vocabularies = "--old-vocab old.txt --new-vocab new.txt"
+    assert run(f"shrink m {vocabularies} --reserved last:0 --out s") == 0
+    assert "e: 2 rows kept (2 of them moved), 3 dropped, 0 new\n" in capsys.readouterr().out
+    assert load_checkpoint("s")["e"][:, 0].tolist() == [2, 0]
+    assert run(f"verify m s {vocabularies} --drop-missing") == 0
+    assert run("shrink m --rows 1,3:5 --out t") == 0
+    assert load_checkpoint("t")["e"][:, 0].tolist() == [0, 2]
+    assert run("verify m t --removed-rows 1,3:5") == 0
+    assert "e: all 2 old rows are the same, bit for bit\n" in capsys.readouterr().out
+    assert run("verify m t --removed-rows 2:5") == 1
+    assert run("verify t.rows.json t") == 0
+    capsys.readouterr()
+    assert run("verify m t") == 2
+    assert "say which: --removed-rows" in capsys.readouterr().err
+    write_lines("more.txt", "cax")
+    assert run("shrink m --old-vocab old.txt --new-vocab more.txt --out u") == 2
+    assert "--new-vocab names 1 that the table lacks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options, error",
+    [
+        ("--rows 0:10", "--rows 0:10 are all 10 rows: none would stay"),
+        ("--rows 10", "--rows has row 10, but the table has 10 rows, 0 to 9"),
+        ("--last 10", "--last must be from 1 to 9, so that of 10 rows"),
+        ("--last 0", "--last must be from 1 to 9"),
+        ("--rows 3 --reserved last:1", "--reserved is for --last and --new-vocab"),
+        ("--rows 3 --old-vocab v", "--old-vocab needs --new-vocab"),
+    ],
+)
+def test_rows_that_cannot_go_are_told(workdir, capsys, options, error):
+    write_lines("v", "abcdefghij")
+    assert run(f"shrink runs/base --only-tables --out s {options}") == 2
+    assert error in capsys.readouterr().err
+    assert not list(Path().glob("s.*"))
+
+
+def test_partitions_are_changed_and_told(workdir, capsys):
+    to_mod = "repartition runs/base --partitions 3 --partition-strategy mod --out p"
+    assert run(to_mod) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"embedding/Adam +float32 +\[10, 2\], 1 → 3 partitions", out)
+    assert "embedding: ids are sent to its partitions by mod\n" in out
+    assert run(f"{to_mod} --force --json") == 0
+    tensors = {each["name"]: each for each in json.loads(capsys.readouterr().out)["tensors"]}
+    assert tensors["embedding"]["partitions"] == [1, 3]
+    assert tensors["bias"]["partitions"] is None
+    assert run("verify runs/base p --partition-strategy mod") == 0
+    assert run("verify runs/base p --partition-strategy div") == 1
+    assert run("diff runs/base p --partition-strategy mod") == 0
+    assert run("verify p.rows.json p --partition-strategy mod") == 0
+    back = "repartition p --partitions 1 --partition-strategy mod --out w"
+    assert run(back) == 0
+    assert run("diff runs/base w") == 0
+    assert run("repartition p --partitions 11 --partition-strategy mod --out x") == 2
+    assert "10 rows in 11 partitions, of which none may be empty" in capsys.readouterr().err
+    assert run("repartition p --partitions 0 --partition-strategy mod --out x") == 2
+    assert "--partitions must be 1 or more, got 0" in capsys.readouterr().err
 
 
 def test_deltas_are_extracted_applied_and_reverted(workdir, capsys):

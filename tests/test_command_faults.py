@@ -111,7 +111,10 @@ COMMANDS = collections.OrderedDict(
         ("split", "split in/base --table e --old-rows 4 --out out/split"),
         ("grow", "grow in/base --table e --new-vocab in/new.txt --old-vocab in/base.txt "
                  "--only-tables --out out/grown"),
+        ("shrink", "shrink in/longer --table e --rows 0,6 --only-tables --out out/shrunk"),
         ("merge", "merge in/split --table e --out out/merged"),
+        ("repartition", "repartition in/base --table e --partitions 2 --partition-strategy mod "
+                        "--out out/parts"),
         ("extract", "delta extract in/base in/longer --table e --only-tables --out out/delta"),
         ("apply", "delta apply in/base in/delta --out out/applied"),
         ("revert", "delta revert in/applied in/delta --out out/reverted"),

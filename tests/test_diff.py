@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 import tf1_embed
-from support.tables import counting_rows, flip_byte, save_checkpoint, special_rows
+from support.tables import (
+    counting_rows,
+    flip_byte,
+    in_partitions,
+    save_checkpoint,
+    special_rows,
+)
 from tf1_embed import rows as chunks
 from tf1_embed.checkpoint.diff import Difference
 from tf1_embed.checkpoint.files.find import CheckpointDamaged
@@ -79,6 +85,20 @@ def test_partitions_are_compared_by_ids(tmp_path, strategy):
         tf1_embed.diff_checkpoints(base, out)
     # As they lie, they are the same, whatever lookups do.
     assert [each.status for each in tf1_embed.diff_checkpoints(base, base)] == ["same"]
+
+
+def test_as_many_partitions_by_another_strategy_are_compared_by_ids(tmp_path):
+    rows = {"e": counting_rows(7)}
+    by_mod = {"e": in_partitions(rows["e"], 3, "mod")}
+    old = save_checkpoint(tmp_path / "old", rows, 3)
+    new = save_checkpoint(tmp_path / "new", by_mod, 3)
+    (found,) = tf1_embed.diff_checkpoints(old, new, "div", "mod")
+    assert found.status == "same"
+    (found,) = tf1_embed.diff_checkpoints(old, new, "div")
+    assert (found.status, found.num_changed) == ("changed", 5)
+    # Every bit is where it was.
+    (found,) = tf1_embed.diff_checkpoints(old, old, "div", "mod")
+    assert found.status == "same"
 
 
 def test_damage_is_no_difference(pair, tmp_path):

@@ -60,7 +60,7 @@ def merge_values(tmp_path, values, tables=("e",), **kwargs):
 
 def test_merged_table_is_old_and_new_rows_bit_for_bit_under_the_old_name(grown, tmp_path):
     written = merge_checkpoint(grown, ["embedding"], tmp_path / "merged")
-    assert [each for each in written if each.name.startswith("embedding")] == [
+    assert [each[:7] for each in written if each.name.startswith("embedding")] == [
         ("embedding", "float32", (14, 2), (18, 2), 144, True, None),
         ("embedding_new_rows", "float32", (4, 2), None, 0, True, None),
     ]

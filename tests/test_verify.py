@@ -169,7 +169,7 @@ REFUSED = {
     "unknown strategy": (ValueError, "must be mod or div", {"partition_strategy": "hash"}),
     "another vocabulary": (
         ValueError,
-        "vocabularies are of 1 and 2 rows, but 'e' has 4 and 4",
+        "the ids are for 1 and 2 rows, but 'e' has 4 and 4",
         {"id_map": id_map(["a"], ["a", "b"])},
     ),
     "a string": (ValueError, "`tables` must be a list of names", {"tables": "e"}),

@@ -39,8 +39,10 @@
     CheckpointDamaged             what all that reads checkpoints may raise
     inspect_checkpoint            lists the variables of a checkpoint
     grow_checkpoint               gives tables more rows, and their slots
+    shrink_checkpoint             takes rows away from tables, and from their slots
     merge_checkpoint              makes one variable of two, under the old name
     split_checkpoint              makes two variables of one
+    repartition_checkpoint        stores tables in another number of partitions
     verify_checkpoint             compares every old row, bit for bit
     diff_checkpoints              tells what became of every variable
     extract_delta                 writes the new rows to small files of their own
@@ -96,9 +98,11 @@ _MODULE_OF_NAME = {
     "project_rows": "tf1_embed.graph.row_ops",
     "read_certificates": "tf1_embed.certificates",
     "read_delta": "tf1_embed.checkpoint.delta",
+    "repartition_checkpoint": "tf1_embed.checkpoint.repartition",
     "revert_delta": "tf1_embed.checkpoint.delta",
     "row_queries": "tf1_embed.solving.queries",
     "safe_embedding_lookup_sparse": "tf1_embed.sparse_lookup",
+    "shrink_checkpoint": "tf1_embed.checkpoint.shrink",
     "solve_rows": "tf1_embed.solving.solve",
     "split_checkpoint": "tf1_embed.checkpoint.split",
     "summaries": "tf1_embed.proof.summaries",
@@ -126,6 +130,8 @@ if TYPE_CHECKING:
     from tf1_embed.checkpoint.grow import grow_checkpoint as grow_checkpoint
     from tf1_embed.checkpoint.inspect import inspect_checkpoint as inspect_checkpoint
     from tf1_embed.checkpoint.merge import merge_checkpoint as merge_checkpoint
+    from tf1_embed.checkpoint.repartition import repartition_checkpoint as repartition_checkpoint
+    from tf1_embed.checkpoint.shrink import shrink_checkpoint as shrink_checkpoint
     from tf1_embed.checkpoint.split import split_checkpoint as split_checkpoint
     from tf1_embed.checkpoint.vectors import export_vectors as export_vectors
     from tf1_embed.checkpoint.vectors import import_vectors as import_vectors

@@ -27,6 +27,8 @@ from tf1_embed.commands import (
     output,
     paths,
     plot,
+    repartition,
+    shrink,
     split,
     vectors,
     verify,
@@ -36,7 +38,20 @@ from tf1_embed.new_files import published
 from tf1_embed.version import __version__
 
 # In the order of the help.
-COMMANDS = (inspect, grow, merge, split, diff, verify, plot, delta, audit, vectors)
+COMMANDS = (
+    inspect,
+    grow,
+    shrink,
+    merge,
+    split,
+    repartition,
+    diff,
+    verify,
+    plot,
+    delta,
+    audit,
+    vectors,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -466,10 +466,8 @@ def ids_at(rows: Rows, positions: np.ndarray) -> np.ndarray:
       >>> ids_at(Rows.of([1, 2, 6], size=8), np.array([0, 2]))
       array([1, 6])
     """
-    starts, stops = np.array(rows.runs(), np.int64).T
-    firsts = np.cumsum(stops - starts) - (stops - starts)
-    run = np.searchsorted(firsts, positions, side="right") - 1
-    return starts[run] + positions - firsts[run]
+    run = np.searchsorted(rows._starts - rows._shifts, positions, side="right") - 1
+    return positions + rows._shifts[run]
 
 
 def _as_int(argument, value):

@@ -64,7 +64,8 @@ def diff_checkpoints(
       old: string, the prefix of a checkpoint on a local disk, or a folder, whose latest is taken.
       new: string, likewise.
       partition_strategy: "mod" or "div", how lookups send ids to partitions; needed where a
-        variable with more than one of them grew, or was partitioned anew.
+        variable with more than one of them grew, or was partitioned anew. What is stored as it was
+        is the same under any.
       new_partition_strategy: string, that of the new checkpoint, if it is another.
       progress: function of the number of bytes in all, which returns a context with a method
         `update(num_bytes)`, such as a `tqdm`.
@@ -150,19 +151,28 @@ def _difference(name, old, new):
     is_known = dtype is not None and (dtype.numpy is not None or dtype.name == "string")
     if not old.shape or not is_known or 0 in new.shape:
         return _whole(result, dtype, old, new)
-    changed = ChangedRows(MAX_LISTED, axis)
     num_rows = old.shape[axis]
+    partitions = [each.reader.partitions(each.name) for each in (old, new)]
     # Where ids lie does not matter if they lie in the same places.
-    in_place = not grown and old.reader.partitions(old.name) == new.reader.partitions(new.name)
-    old_rows, new_rows = (each.rows(axis, in_place) for each in (old, new))
-    rows = Rows.range(0, num_rows, size=new.shape[axis])
-    for ids, one, other in beside(old_rows, ahead(chunks_of(new_rows, rows, axis)), axis):
-        changed.add(ids, one, other)
+    in_place = not grown and partitions[0] == partitions[1]
+    changed = _changed(old, new, axis, in_place)
+    if changed.count and in_place and len(partitions[0]) > 1 and old.strategy != new.strategy:
+        changed = _changed(old, new, axis, in_place=False)
     if not grown and not changed.count:
         result = result._replace(status="same")
     return result._replace(
         num_rows=num_rows, num_changed=changed.count, largest_difference=changed.largest_difference
     )
+
+
+def _changed(old, new, axis, in_place):
+    """Returns the `ChangedRows` of the old rows, by ids or by their places."""
+    changed = ChangedRows(MAX_LISTED, axis)
+    old_rows, new_rows = (each.rows(axis, in_place) for each in (old, new))
+    rows = Rows.range(0, old.shape[axis], size=new.shape[axis])
+    for ids, one, other in beside(old_rows, ahead(chunks_of(new_rows, rows, axis)), axis):
+        changed.add(ids, one, other)
+    return changed
 
 
 def _whole(result, dtype, old, new):

@@ -13,7 +13,13 @@ from tf1_embed.checkpoint.growth import Growth, certificates_of
 from tf1_embed.checkpoint.rewrite import Written, rewrite
 from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, SlotChoice, initial_value
 from tf1_embed.checkpoint.slots import find_slots, variable_name
-from tf1_embed.checkpoint.vocabulary_axis import also_axes, find_also, table_axes
+from tf1_embed.checkpoint.vocabulary_axis import (
+    also_axes,
+    check_once,
+    decide_also,
+    find_also,
+    table_axes,
+)
 from tf1_embed.vocabulary import IdMap, append_map
 
 if TYPE_CHECKING:
@@ -127,7 +133,7 @@ def grow_checkpoint(
         grown_tables = plan.check(others)[: len(axes)]
         changes = plan.changes(grown_tables)
         if others and decided is None:
-            others = also_axes(reader, _decide(also, [str(axis) for axis in others]))
+            others = decide_also(reader, others, also, "grow")
         grown_others = plan.check(others)[len(axes) :]
         changes.update(plan.changes(grown_others, are_tables=False))
         changes.update(plan.clocks)
@@ -156,7 +162,7 @@ class _Plan:
         axes = self._tables + others
         names = [axis.name for axis in axes]
         self._slots = [slot for slot in find_slots(self._reader).values() if slot.table in names]
-        _check_once(names + [slot.name for slot in self._slots])
+        check_once(axes, self._slots, "grow")
         _check_initializer(axes, self._initializer)
         self._slot_choice.check(self._slots, find_clocks(self._reader))
         values = self._slot_choice.values
@@ -232,25 +238,6 @@ def _new_rows_by_name(tables, num_new_rows):
     if missing:
         raise ValueError(f"`num_new_rows` (--rows) has no number for {', '.join(missing)}")
     return {axis.name: num_new_rows[str(axis)] for axis in tables}
-
-
-def _decide(also, found):
-    """Returns which of the variables grow that have as many rows or columns as the tables."""
-    if also is None:
-        raise ValueError(
-            f"these have as many rows or columns as the tables: {', '.join(found)}. Say whether "
-            f"they grow as well: also={found} for all of them, also=[] for none"
-        )
-    return also(found)
-
-
-def _check_once(names):
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(
-                f"{variable_name(name)!r} would grow twice: it is in `tables` or `also` more than "
-                f"once, or is a slot variable of what is. Name it once"
-            )
 
 
 def _check_initializer(axes, initializer):

@@ -1,4 +1,4 @@
-"""How a variable of a checkpoint, and its slot variables with it, get more rows."""
+"""How a variable of a checkpoint, and its slot variables with it, get more rows or fewer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tf1_embed.vocabulary import IdMap
 
 
 class Growth:
-    """The ids of a grown variable: which of its rows are old, and where each of them lies.
+    """The ids of a variable written anew: which of its rows are old, and where each of them lies.
 
     A row comes from one of two sources, an old or a new one. A source is the name of a tensor in
     the checkpoint that has the variable's partitions, an array or anything else that ids index, or
@@ -43,17 +43,22 @@ class Growth:
         axis: VocabularyAxis,
         id_map: IdMap | Any,
         partition_strategy: str | None = None,
+        num_partitions: int | None = None,
+        new_partition_strategy: str | None = None,
     ) -> None:
         """Takes the variable and where its rows come from.
 
         Args:
           reader: `CheckpointReader`.
           axis: `VocabularyAxis`.
-          id_map: `IdMap`, or what has its attributes and `old_ids`.
+          id_map: `IdMap`.
           partition_strategy: "mod" or "div", needed where the variable has partitions.
+          num_partitions: int, how many the result has; default: as many.
+          new_partition_strategy: that of the result, if it is another.
 
         Raises:
-          ValueError: if it is not given then, or `id_map` is for another number of rows.
+          ValueError: if a strategy is needed and not given, `id_map` is for another number of rows,
+            or there are more partitions than rows.
         """
         if id_map.num_old_rows != axis.size:
             raise ValueError(
@@ -67,7 +72,21 @@ class Growth:
         self._old = Partitions((axis.size,), None)
         if axis.axis == 0:
             self._old = StoredRows(reader, axis.name, partition_strategy).partitions
-        self._new = Partitions.even(id_map.num_rows, len(self._old.sizes), partition_strategy)
+        count = num_partitions or len(self._old.sizes)
+        strategy = new_partition_strategy or partition_strategy
+        if count > id_map.num_rows:
+            remedy = ". Store it in fewer first, with repartition_checkpoint (repartition)"
+            raise ValueError(
+                f"{str(axis)!r} would have {id_map.num_rows} rows in {count} partitions, of which "
+                f"none may be empty{'' if num_partitions else remedy}"
+            )
+        if count > 1 and strategy is None:
+            raise ValueError(
+                f"say how the lookups send ids to the {count} partitions that {str(axis)!r} gets: "
+                f"`partition_strategy` (--partition-strategy) mod, the default of "
+                f"tf.nn.embedding_lookup, or div, as feature columns do"
+            )
+        self._new = Partitions.even(id_map.num_rows, count, strategy)
 
     def check_memory(self) -> None:
         """Raises a ValueError if the memory cannot hold the new rows."""
@@ -117,16 +136,23 @@ class Growth:
         return Digest(dtype.numpy, tuple(shape))
 
     def change(
-        self, name: str, new: Any, old: Any = None, like: str | StoredRows | None = None
+        self,
+        name: str,
+        new: Any,
+        old: Any = None,
+        like: str | StoredRows | None = None,
+        parts: Sequence[int] | None = None,
     ) -> Change:
         """Returns the `Change` of the variable, or of a slot variable of it.
 
         Args:
-          name: string. Of a tensor that has some of the slices only, just these are written.
+          name: string.
           new: source of the new rows.
           old: source of the old rows; default: `name`.
           like: string, a tensor that has the dtype and the shape of rows that are written, or the
             `StoredRows` of one in another checkpoint; default: `name`.
+          parts: list of ints, the partitions that are written under this name; default: all, or
+            those that the tensor has.
         """
         reader, axis = self._reader, self._axis.axis
         like = like or name
@@ -143,9 +169,11 @@ class Growth:
         if axis:
             chunks = functools.partial(self._columns, dtype, shape[0], old, new, digest)
             return Change(dtype, shape, chunks, None, old_shape)
+        if parts is None and old_shape is not None and reader.is_partial(name):
+            parts = [self._old.slices.index(each) for each in reader.slices(name)]
         slices = self._new.slices
-        if old_shape is not None and reader.is_partial(name):
-            slices = [slices[self._old.slices.index(each)] for each in reader.slices(name)]
+        if parts is not None:
+            slices = [slices[part] for part in parts]
         chunks = functools.partial(self._rows, dtype, shape[1:], slices, old, new, digest)
         if len(self._new.sizes) > 1:
             return Change(dtype, shape, chunks, slices, old_shape)

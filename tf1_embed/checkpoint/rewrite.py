@@ -95,6 +95,8 @@ class Written(NamedTuple):
       num_bytes: int, the bytes written for it.
       changed: bool, whether it is made anew or left out, rather than copied.
       note: string, what a user should know of it, or None.
+      partitions: pair of ints, how many partitions it had and has, where these are not as many;
+        else None.
     """
 
     name: str
@@ -104,6 +106,7 @@ class Written(NamedTuple):
     num_bytes: int
     changed: bool
     note: str | None = None
+    partitions: tuple[int, int] | None = None
 
 
 class Silence:
@@ -167,7 +170,10 @@ def rewrite(
             written.append(Written(name, *about, changed=True, note=note))
         elif change is not None:
             about = (change.dtype.name, change.old_shape, change.shape, change.num_bytes)
-            written.append(Written(name, *about, changed=True, note=change.note))
+            partitions = _partitions(reader, name, change)
+            written.append(
+                Written(name, *about, changed=True, note=change.note, partitions=partitions)
+            )
         else:
             shape = reader.shape(name)
             size = reader.num_bytes(name)
@@ -190,6 +196,14 @@ def rewrite(
             if certify is not None:
                 writer.add_file(writer.prefix + SUFFIX, encode_certificates(certify()))
     return written
+
+
+def _partitions(reader, name, change):
+    """Returns how many partitions a tensor has before and after a change, None if as many."""
+    if change.old_shape is None or not change.shape:
+        return None
+    before, after = len(reader.slices(name)), len(change.slices or [None])
+    return None if before == after else (before, after)
 
 
 def _write(writer, reader, name, change):

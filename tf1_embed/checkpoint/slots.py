@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from typing import NamedTuple, Sequence
+from typing import Mapping, NamedTuple, Sequence
 
 from tf1_embed.checkpoint.files.catalog import OBJECT_SUFFIX, Catalog
 
@@ -122,6 +122,56 @@ def rename_slot(slot: Slot, table: str) -> str:
     # meant is not partitioned.
     scope = slot.name[: -len(end)] if slot.name.endswith(end) else ""
     return f"{scope}{table}/{slot.kind}"
+
+
+def name_parts(reader: Catalog, slot: Slot, num_partitions: int) -> Mapping[str, list[int] | None]:
+    """Returns what TensorFlow calls a slot variable once its table has so many partitions.
+
+    What it calls the slots of partition `i` is cut out of the name that the operation of these has,
+    by the length of the partition's own name: `scope/scope/e/part_0/Adam`, made in a scope once
+    more, is saved as `scope/e/art_0/Adam`, and so each under a name of its own (see
+    `_create_slot_var` in TensorFlow's `python/training/slot_creator.py`).
+
+    Args:
+      reader: the checkpoint.
+      slot: `Slot`.
+      num_partitions: int.
+
+    Returns:
+      dict from name to the partitions that are saved under it, None for all.
+
+    Raises:
+      ValueError: if names have parts of another scope's, which they do not tell.
+    """
+    table, end = slot.table, f"{slot.table}/{slot.kind}"
+    if slot.name == end or not (slot.name.endswith(end) or slot.name.startswith(f"{table}/")):
+        return {slot.name: None}
+    if slot.name.endswith(end):
+        scopes, known = [slot.name[: -len(end)]], None
+    else:
+        parts = table.split("/")
+        scopes = ["/".join(parts[:count]) + "/" for count in range(len(parts) - 1, 0, -1)]
+        known = set(slot.source.split(" + "))
+    for scope in scopes:
+        count = len(reader.slices(table))
+        if known is None or known == set(_names_of_parts(scope, slot, count)):
+            if num_partitions == 1:
+                return {scope + end: None}
+            names: dict[str, list[int]] = {}
+            for part, name in enumerate(_names_of_parts(scope, slot, num_partitions)):
+                names.setdefault(name, []).append(part)
+            return names
+    raise ValueError(
+        f"{slot.name!r} has slots of one partition of {variable_name(table)!r}, named after it and "
+        f"a scope that the name does not tell, so that it is not known what TensorFlow calls those "
+        f"of {num_partitions} partitions"
+    )
+
+
+def _names_of_parts(scope, slot, count):
+    for part in range(count):
+        operation = f"{slot.table}/part_{part}/"
+        yield f"{slot.table}/{f'{scope}{operation}{slot.kind}'[len(operation) :]}"
 
 
 def _owner(stem, variables):

@@ -151,12 +151,14 @@ def _check_pair(axis, old_rows, new_rows, id_map):
     if id_map is None:
         if num_new < num_old:
             raise ValueError(
-                f"{name!r} has {num_old} rows in the old checkpoint and only {num_new} in the new"
+                f"{name!r} has {num_old} rows in the old checkpoint and only {num_new} in the new. "
+                f"Where rows were taken away, say which: `id_map` (--removed-rows), or give the "
+                f"vocabularies"
             )
         return IdMap(Rows.range(num_old, num_new, size=num_new), num_old)
     if (id_map.num_old_rows, id_map.num_rows) != (num_old, num_new):
         raise ValueError(
-            f"the vocabularies are of {id_map.num_old_rows} and {id_map.num_rows} rows, but "
+            f"the ids are for {id_map.num_old_rows} and {id_map.num_rows} rows, but "
             f"{name!r} has {num_old} and {num_new}"
         )
     _check_some(axis, ~id_map.new_rows, "the new vocabulary keeps no row")

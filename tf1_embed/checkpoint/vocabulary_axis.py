@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, Sequence
+from typing import Callable, NamedTuple, Sequence
 
 from tf1_embed.checkpoint.files.catalog import Catalog
-from tf1_embed.checkpoint.slots import check_tables, find_slots, find_tables, variable_name
+from tf1_embed.checkpoint.slots import (
+    Slot,
+    check_tables,
+    find_slots,
+    find_tables,
+    variable_name,
+)
 
 
 class VocabularyAxis(NamedTuple):
@@ -107,6 +113,9 @@ def find_also(reader: Catalog, tables: Sequence[VocabularyAxis]) -> list[Vocabul
 
     Returns:
       list of `VocabularyAxis`, slot variables not among them.
+
+    Raises:
+      ValueError: if either axis of one may be meant.
     """
     slots, sizes = find_slots(reader), {each.size for each in tables}
     known = {each.name for each in tables}.union(slots)
@@ -114,10 +123,61 @@ def find_also(reader: Catalog, tables: Sequence[VocabularyAxis]) -> list[Vocabul
     for name in reader.names():
         shape = reader.shape(name)
         if name not in known and len(shape) in (1, 2) and reader.dtype(name).is_floating:
-            axis = next((axis for axis, dim in enumerate(shape) if dim in sizes), None)
-            if axis is not None:
-                found.append(_axis(reader, name, axis))
+            axes = [axis for axis, dim in enumerate(shape) if dim in sizes]
+            if len(axes) > 1:
+                name = variable_name(name)
+                raise ValueError(
+                    f"{name!r} has the size of a table on both axes, so that it is not known which "
+                    f"of them has its ids. Say it: also=['{name}:AXIS'] (--also {name} or --also "
+                    f"{name}:1)"
+                )
+            found += [_axis(reader, name, axis) for axis in axes]
     return found
+
+
+def decide_also(
+    reader: Catalog,
+    found: Sequence[VocabularyAxis],
+    also: Sequence[str] | Callable[[list[str]], Sequence[str]] | None,
+    verb: str,
+) -> list[VocabularyAxis]:
+    """Returns which variables follow the tables, of those that may: asks, or raises ValueError.
+
+    Args:
+      reader: `CheckpointReader`.
+      found: list of `VocabularyAxis`, as `find_also` returns.
+      also: function from the list of their names to the list of those that are meant; anything else
+        if nobody is to be asked.
+      verb: string, what they do: "grow".
+    """
+    names = [str(axis) for axis in found]
+    if not callable(also):
+        raise ValueError(
+            f"these have as many rows or columns as the tables: {', '.join(names)}. Say whether "
+            f"they {verb} as well: also={names} for all of them, also=[] for none"
+        )
+    return also_axes(reader, also(names))
+
+
+def check_once(axes: Sequence[VocabularyAxis], slots: Sequence[Slot], verb: str) -> None:
+    """Raises a ValueError if a variable is named twice, or as well as what it is a slot of."""
+    names = [axis.name for axis in axes] + [slot.name for slot in slots]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(
+                f"{variable_name(name)!r} would {verb} twice: it is in `tables` or `also` more "
+                f"than once, or is a slot variable of what is. Name it once"
+            )
+
+
+def slots_of(reader: Catalog, axis: VocabularyAxis) -> list[Slot]:
+    """Returns the `Slot` of each slot variable that has an entry for each id, a list."""
+    return [
+        slot
+        for slot in find_slots(reader).values()
+        # What has one number for each row of a projection has no axis of ids.
+        if slot.table == axis.name and reader.shape(slot.name)[axis.axis :][:1] == (axis.size,)
+    ]
 
 
 def _pattern_and_axis(reader, text):

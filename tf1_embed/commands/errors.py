@@ -18,6 +18,7 @@ _OTHER_NAMES = {
     "new_tokens": "new_vocab",
     "num_new_rows": "rows",
     "num_old_rows": "old_rows",
+    "num_partitions": "partitions",
     "old_tokens": "old_vocab",
     "path": "file",
     "slot_values": "slot_value",

@@ -47,21 +47,7 @@ def add_to(commands: options.Commands) -> None:
     )
     options.add_first_column(grow)
     options.add_reserved(grow)
-    grow.add_argument(
-        "--also",
-        metavar="NAME[:AXIS]",
-        action="append",
-        default=[],
-        help="a bias, or with :1 a projection [dim, rows], that grows too",
-    )
-    grow.add_argument(
-        "--also-found",
-        action="store_true",
-        help="grow all variables that have as many rows or columns as the tables",
-    )
-    grow.add_argument(
-        "--only-tables", action="store_true", help="grow none of them, and do not ask"
-    )
+    options.add_also(grow, "grow")
     initializers.add_to(grow)
     options.add_slot_values(grow, "new rows")
     options.add_slot_choice(grow, "old rows")
@@ -105,7 +91,7 @@ def _run(arguments: argparse.Namespace) -> int:
         without_slots=arguments.without_slots,
         partition_strategy=arguments.partition_strategy,
     )
-    also, writing = _also(arguments), options.writing(arguments, "Growing")
+    also, writing = options.also(arguments, "grow"), options.writing(arguments, "Growing")
     if mapping is None and not isinstance(by_name, dict) and questions.at_terminal():
         matched = {each: options.sizes(arguments.prefix, [each]) for each in tables}
         apart = {each: found for each, found in matched.items() if len(set(found.values())) > 1}
@@ -171,26 +157,3 @@ def _counts(sizes, by_name, mapping):
             new = by_name[name] if isinstance(by_name, dict) else by_name
             counts[name] = {"kept": size, "moved": 0, "dropped": 0, "new": new}
     return counts
-
-
-def _also(arguments):
-    """Returns what else grows, a list; or what asks about it, once all else is checked."""
-    if arguments.also_found and (arguments.also or arguments.only_tables):
-        raise ValueError(
-            "--also-found grows all that is found: give no --also and no --only-tables with it"
-        )
-    if arguments.also or arguments.only_tables:
-        return arguments.also
-    return (lambda found: found) if arguments.also_found else _ask
-
-
-def _ask(found):
-    """Returns which of the variables grow that have as many rows or columns as the tables."""
-    listed = ", ".join(map(output.escaped, found))
-    if not questions.at_terminal():
-        raise ValueError(
-            f"these have as many rows or columns as the tables: {listed}. Say whether they grow as "
-            f"well: --also-found (all), --also NAME[:AXIS] (some) or --only-tables (none)"
-        )
-    facts = f"These have as many rows or columns as the tables: {listed}."
-    return found if questions.ask(facts, "Do they grow as well?", "y", "N") == "y" else []

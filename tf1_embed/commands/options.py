@@ -6,11 +6,13 @@ Importing this imports no NumPy, which is for the commands as they run.
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 import sys
 import textwrap
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence
 
+from tf1_embed.commands import output, questions
 from tf1_embed.commands.paths import Input, InputCheckpoint, Output, OutputCheckpoint
 
 if TYPE_CHECKING:
@@ -156,12 +158,12 @@ def add_partition_strategy(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_new_partition_strategy(parser: argparse.ArgumentParser) -> None:
-    """Adds --new-partition-strategy, for commands that read two checkpoints."""
+def add_new_partition_strategy(parser: argparse.ArgumentParser, of: str = "NEW") -> None:
+    """Adds --new-partition-strategy, of the second checkpoint or of what is written."""
     parser.add_argument(
         "--new-partition-strategy",
         choices=["mod", "div"],
-        help="that of NEW, if it is another (default: the same)",
+        help=f"that of {of}, if it is another (default: the same)",
     )
 
 
@@ -280,8 +282,18 @@ def tokens(arguments: argparse.Namespace, path: str) -> list[str]:
     return read_vocabulary(path, first_column=arguments.first_column)
 
 
-def vocabulary_map(arguments: argparse.Namespace, num_old_rows: int | None = None) -> IdMap:
-    """Returns the map from --old-vocab to --new-vocab."""
+def vocabulary_map(
+    arguments: argparse.Namespace,
+    num_old_rows: int | None = None,
+    drop_missing: bool | None = None,
+) -> IdMap:
+    """Returns the map from --old-vocab to --new-vocab.
+
+    Args:
+      arguments: those of the command.
+      num_old_rows: how many rows the old table has, to be checked.
+      drop_missing: default: whether --drop-missing is given.
+    """
     from tf1_embed.vocabulary import id_map
 
     if arguments.old_vocab is None:
@@ -291,7 +303,7 @@ def vocabulary_map(arguments: argparse.Namespace, num_old_rows: int | None = Non
         tokens(arguments, arguments.new_vocab),
         num_old_rows=num_old_rows,
         reserved=reserved(arguments),
-        drop_missing=arguments.drop_missing,
+        drop_missing=arguments.drop_missing if drop_missing is None else drop_missing,
     )
 
 
@@ -351,6 +363,51 @@ def add_format(parser: argparse.ArgumentParser, required: bool = False) -> None:
         required=required,
         help="the file's format" + ("" if required else " (default: what the file shows)"),
     )
+
+
+# What else has the vocabulary.
+
+
+def add_also(parser: argparse.ArgumentParser, verb: str) -> None:
+    """Adds --also, --also-found and --only-tables; `verb` is what the command does to tables."""
+    parser.add_argument(
+        "--also",
+        metavar="NAME[:AXIS]",
+        action="append",
+        default=[],
+        help=f"a bias, or with :1 a projection [dim, rows], that {verb}s too",
+    )
+    parser.add_argument(
+        "--also-found",
+        action="store_true",
+        help=f"{verb} all variables that have as many rows or columns as the tables",
+    )
+    parser.add_argument(
+        "--only-tables", action="store_true", help=f"{verb} none of them, and do not ask"
+    )
+
+
+def also(arguments: argparse.Namespace, verb: str) -> list[str] | Callable[[list[str]], list[str]]:
+    """Returns what else is meant; or what asks about it, once all else is checked."""
+    if arguments.also_found and (arguments.also or arguments.only_tables):
+        raise ValueError(
+            f"--also-found {verb}s all that is found: give no --also and no --only-tables with it"
+        )
+    if arguments.also or arguments.only_tables:
+        return arguments.also
+    return (lambda found: found) if arguments.also_found else functools.partial(_ask, verb)
+
+
+def _ask(verb, found):
+    """Returns which variables are meant of those that have as many rows or columns as tables."""
+    listed = ", ".join(map(output.escaped, found))
+    if not questions.at_terminal():
+        raise ValueError(
+            f"these have as many rows or columns as the tables: {listed}. Say whether they {verb} "
+            f"as well: --also-found (all), --also NAME[:AXIS] (some) or --only-tables (none)"
+        )
+    facts = f"These have as many rows or columns as the tables: {listed}."
+    return found if questions.ask(facts, f"Do they {verb} as well?", "y", "N") == "y" else []
 
 
 # Slot variables.

@@ -169,8 +169,17 @@ def _some(names):
 
 
 def _change(written):
+    if written.partitions is not None:
+        before, after = written.partitions
+        return f"{_shapes(written)}, {before} → {counted(after, 'partition')}"
     if written.old_shape == written.new_shape:
         return format_shape(written.new_shape) + (" other values" if written.changed else "")
+    return _shapes(written)
+
+
+def _shapes(written):
+    if written.old_shape == written.new_shape:
+        return format_shape(written.new_shape)
     old = "-" if written.old_shape is None else format_shape(written.old_shape)
     new = "-" if written.new_shape is None else format_shape(written.new_shape)
     return f"{old} → {new}"

@@ -33,6 +33,11 @@ def add_to(commands: options.Commands) -> None:
         "compare by token: the new vocabulary",
         "leave out tokens that the new one lacks",
     )
+    verify.add_argument(
+        "--removed-rows",
+        metavar="ROWS",
+        help=f"rows of OLD that were taken away, as by shrink; the others moved up: {options.ROWS}",
+    )
     options.add_partition_strategy(verify)
     options.add_new_partition_strategy(verify)
 
@@ -47,7 +52,7 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.old,
         arguments.new,
         tables,
-        id_map=options.map_of_two(arguments, tables),
+        id_map=_id_map(arguments, tables),
         partition_strategy=arguments.partition_strategy,
         new_partition_strategy=arguments.new_partition_strategy,
         progress=options.progress("Comparing"),
@@ -58,6 +63,18 @@ def _run(arguments: argparse.Namespace) -> int:
         for each in compared:
             output.say(_sentence(each))
     return 1 if any(each.num_changed != 0 for each in compared) else 0
+
+
+def _id_map(arguments, tables):
+    """Returns the `IdMap` from the tables of OLD to those of NEW; None if every id is kept."""
+    if arguments.removed_rows is None:
+        return options.map_of_two(arguments, tables)
+    if arguments.old_vocab is not None or arguments.reserved:
+        raise ValueError("--removed-rows says where each row is: give no vocabularies with it")
+    from tf1_embed.vocabulary import remove_map
+
+    size = options.num_rows(arguments.old, tables)
+    return remove_map(options.rows_of(arguments.removed_rows, "--removed-rows", size))
 
 
 def _sentence(each):

@@ -1,4 +1,4 @@
-"""Vocabularies: files of tokens and of their parts; which old row each row of a table has."""
+"""Vocabularies: files of tokens and of their parts; which old row each row of a new table has."""
 
 from tf1_embed.vocabulary.files import encode_vocabulary, read_vocabulary, write_vocabulary
 from tf1_embed.vocabulary.id_map import (
@@ -8,6 +8,7 @@ from tf1_embed.vocabulary.id_map import (
     append_map,
     id_map,
     parse_reserved,
+    remove_map,
 )
 from tf1_embed.vocabulary.parts import read_parts
 
@@ -21,5 +22,6 @@ __all__ = [
     "parse_reserved",
     "read_parts",
     "read_vocabulary",
+    "remove_map",
     "write_vocabulary",
 ]

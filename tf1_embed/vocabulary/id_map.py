@@ -53,8 +53,6 @@ class IdMap:
       num_rows: int, the number of rows of the grown table.
       num_old_rows: int, the number of rows of the old table.
       appends: bool, whether all old rows keep their ids and the new ones follow them.
-      order: int64 array of shape [number of rows that are not new], the old id of each; None if
-        these are 0, 1, 2 and so on.
 
     Example:
       >>> ids = IdMap(Rows.range(1, 3, size=5), num_old_rows=3)
@@ -66,24 +64,33 @@ class IdMap:
     num_rows: int
     num_old_rows: int
     appends: bool
-    order: np.ndarray | None
 
-    def __init__(self, new_rows: Rows, num_old_rows: int, order: np.ndarray | None = None) -> None:
+    def __init__(
+        self, new_rows: Rows, num_old_rows: int, order: np.ndarray | Rows | None = None
+    ) -> None:
         """Takes where the new rows are, and which old ones the others are.
 
         Args:
           new_rows: `Rows` of the grown table.
           num_old_rows: int.
-          order: int64 array of shape [number of rows that are not new], the old id of each;
-            default: 0, 1, 2 and so on.
+          order: int64 array of shape [number of rows that are not new], the old id of each, or
+            `Rows` of the old table whose order is kept; default: 0, 1, 2 and so on.
         """
         self.new_rows, self.num_old_rows = new_rows, num_old_rows
         self.num_rows = new_rows.size
         self._kept_rows = ~new_rows
-        in_order = order is None or np.array_equal(order, np.arange(num_old_rows))
-        self.order = None if in_order else order
+        if isinstance(order, Rows):
+            in_order = order.count == num_old_rows
+        else:
+            in_order = order is None or np.array_equal(order, np.arange(num_old_rows))
+        self._order = None if in_order else order
         self._new_ids: np.ndarray | None = None
         self.appends = in_order and self._kept_rows.runs() == [[0, num_old_rows]]
+
+    @property
+    def order(self) -> np.ndarray | None:
+        """The old id of each row that is not new, int64; None if these are 0, 1, 2 and so on."""
+        return self._order.ids() if isinstance(self._order, Rows) else self._order
 
     def counts(self) -> Counts:
         """Returns how many rows there are of each kind, `Counts`.
@@ -113,7 +120,11 @@ class IdMap:
         old_ids = np.full(ids.shape, -1)
         is_old = self._kept_rows.contains(ids)
         kept = self._kept_rows.position(ids[is_old])
-        old_ids[is_old] = kept if self.order is None else self.order[kept]
+        if isinstance(self._order, Rows):
+            kept = ids_at(self._order, kept)
+        elif self._order is not None:
+            kept = self._order[kept]
+        old_ids[is_old] = kept
         return old_ids
 
     def new_ids(self, ids: ArrayLike) -> np.ndarray:
@@ -130,7 +141,7 @@ class IdMap:
           array([ 0,  3,  4, -1])
         """
         ids = np.asarray(ids, np.int64)
-        if self.order is not None:
+        if self._order is not None:
             if self._new_ids is None:
                 self._new_ids = np.full(self.num_old_rows, -1)
                 self._new_ids[self.order] = self._kept_rows.ids()
@@ -147,9 +158,11 @@ class IdMap:
           >>> IdMap(Rows.range(1, 3, size=5), num_old_rows=4).dropped_rows()
           Rows.range(3, 4, size=4)
         """
-        if self.order is None:
+        if isinstance(self._order, Rows):
+            return ~self._order
+        if self._order is None:
             return Rows.range(self._kept_rows.count, self.num_old_rows, size=self.num_old_rows)
-        return ~Rows.of(self.order, size=self.num_old_rows)
+        return ~Rows.of(self._order, size=self.num_old_rows)
 
     def then(self, other: IdMap) -> IdMap:
         """Returns the `IdMap` of growing by this one, and after that by another.
@@ -168,7 +181,7 @@ class IdMap:
 
     def _keeps_order(self):
         """Tells whether all old rows are there, one after another as they were."""
-        return self.order is None and self._kept_rows.count == self.num_old_rows
+        return self._order is None and self._kept_rows.count == self.num_old_rows
 
 
 def parse_reserved(text: str) -> Reserved:
@@ -230,6 +243,23 @@ def append_map(
     return IdMap(
         Rows.range(num_old_rows - last, stop, size=num_old_rows + num_new_rows), num_old_rows
     )
+
+
+def remove_map(rows: Rows) -> IdMap:
+    """Maps a table to one without some of its rows; the others move up, in their order.
+
+    Args:
+      rows: `Rows` of the table, those that go.
+
+    Returns:
+      `IdMap`.
+
+    Example:
+      >>> remove_map(Rows.of([0, 2], size=5)).old_ids(range(3))
+      array([1, 3, 4])
+    """
+    kept = ~rows
+    return IdMap(Rows.range(0, 0, size=kept.count), rows.size, kept)
 
 
 def id_map(

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Callable, Sequence
 import numpy as np
 
 from tf1_embed.checkpoint.delta.file import BEFORE, Delta, NewRows, check_output, write_delta
-from tf1_embed.checkpoint.delta.rows import Back, MappedRows, check_fits, find_axis, slots_of
+from tf1_embed.checkpoint.delta.rows import Back, MappedRows, check_fits, find_axis
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.rewrite import Silence, Written
 from tf1_embed.checkpoint.slots import find_slots, variable_name
 from tf1_embed.checkpoint.verify import verify_checkpoint
-from tf1_embed.checkpoint.vocabulary_axis import also_axes, table_axes
+from tf1_embed.checkpoint.vocabulary_axis import also_axes, slots_of, table_axes
 from tf1_embed.fingerprints import chunks_of, digest_of
 from tf1_embed.vocabulary import NONE_RESERVED, IdMap, Reserved, append_map
 

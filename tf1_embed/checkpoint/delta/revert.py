@@ -12,13 +12,13 @@ from tf1_embed.checkpoint.delta.rows import (
     check_fits,
     find_axis,
     slots_in,
-    slots_of,
 )
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.growth import Growth
 from tf1_embed.checkpoint.rewrite import Change, Copy, Written, rewrite
 from tf1_embed.checkpoint.slot_values import check_slot_values
+from tf1_embed.checkpoint.vocabulary_axis import slots_of
 from tf1_embed.fingerprints import digest_of
 
 if TYPE_CHECKING:

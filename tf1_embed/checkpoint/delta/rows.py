@@ -14,7 +14,7 @@ from tf1_embed.checkpoint.files.stored_rows import StoredRows
 from tf1_embed.checkpoint.growth import Growth
 from tf1_embed.checkpoint.rewrite import Change
 from tf1_embed.checkpoint.slot_values import SAME_AS_TABLE, initial_value
-from tf1_embed.checkpoint.slots import Slot, find_slots, variable_name
+from tf1_embed.checkpoint.slots import Slot, variable_name
 from tf1_embed.checkpoint.vocabulary_axis import VocabularyAxis
 from tf1_embed.rows import Rows, ids_of
 from tf1_embed.vocabulary import IdMap
@@ -223,13 +223,3 @@ def check_fits(
             f"axis {axis.axis}; got {reader.dtype(name).name} of shape {list(reader.shape(name))} "
             f"in {reader.prefix}, and {as_dtype(dtype).name} of shape {list(shape)} in {where}"
         )
-
-
-def slots_of(reader: CheckpointReader, axis: VocabularyAxis) -> list[Slot]:
-    """Returns the `Slot` of each slot variable that has an entry for each id, a list."""
-    return [
-        slot
-        for slot in find_slots(reader).values()
-        # What has one number for each row of a projection has no axis of ids.
-        if slot.table == axis.name and reader.shape(slot.name)[axis.axis :][:1] == (axis.size,)
-    ]

@@ -15,6 +15,9 @@ from tf1_embed.checkpoint.files.sstable import SSTableError
 from tf1_embed.checkpoint.files.strings import masked_sum_of_strings, split_strings
 from tf1_embed.rows import CHUNK_BYTES
 
+# To read this much takes as long as to begin to read elsewhere.
+_NEAR_BYTES = 16 << 10
+
 
 class CheckpointReader(Catalog):
     """A checkpoint on a local disk, of which rows are read, never whole tables.
@@ -113,12 +116,12 @@ class CheckpointReader(Catalog):
         return rows
 
     def take(self, name: str, index: slice | np.ndarray) -> np.ndarray:
-        """Reads the rows of the given ids; runs of ids that follow one another in one go.
+        """Reads the rows of the given ids; those that lie near one another in one go.
 
         Args:
           name: string, the tensor's name.
-          index: slice with a start and a stop, or int array of shape [m] of ids, each in
-            [0, number of rows).
+          index: slice with a start and a stop, or int array of shape [m] of ids in any order, each
+            in [0, number of rows).
 
         Returns:
           array of shape [m, ...] and the tensor's dtype.
@@ -128,16 +131,26 @@ class CheckpointReader(Catalog):
         """
         if isinstance(index, slice):
             return self.rows(name, index.start, index.stop)
-        ids = np.asarray(index, np.int64)
-        breaks = np.flatnonzero(np.diff(ids) != 1) + 1
-        starts = np.concatenate([[0], breaks, [ids.size]]) if ids.size else np.zeros(1, np.int64)
-        if starts.size == 2:
-            return self.rows(name, int(ids[0]), int(ids[-1]) + 1)
+        ids, order = np.asarray(index, np.int64), None
+        if (ids[1:] < ids[:-1]).any():
+            # In the order in which they lie in the file: those of a few partitions are a few runs.
+            order = np.argsort(ids, kind="stable")
+            ids = ids[order]
+        runs = list(_runs(ids, self.num_bytes(name) // max(1, self.shape(name)[0])))
+        if len(runs) == 1 and order is None:
+            return self._rows_near(name, ids)
         rows = np.empty((ids.size,) + self.shape(name)[1:], self.dtype(name).numpy)
-        for start, stop in zip(starts[:-1].tolist(), starts[1:].tolist()):
-            first = int(ids[start])
-            rows[start:stop] = self.rows(name, first, first + stop - start)
+        for start, stop in runs:
+            places = slice(start, stop) if order is None else order[start:stop]
+            rows[places] = self._rows_near(name, ids[start:stop])
         return rows
+
+    def _rows_near(self, name, ids):
+        """Reads rows of ids in ascending order, and all between them."""
+        first, stop = int(ids[0]), int(ids[-1]) + 1
+        rows = self.rows(name, first, stop)
+        is_run = ids.size == stop - first and (np.diff(ids) == 1).all()
+        return rows if is_run else rows[ids - first]
 
     def raw(self, name: str) -> Iterator[tuple[tuple, Entry, Iterator[np.ndarray]]]:
         """Yields, for each part of a tensor, its extents, its entry, and its bytes in chunks.
@@ -209,6 +222,24 @@ class CheckpointReader(Catalog):
                     part.entry.crc
                 ):
                     raise self._damaged(f"the checksum of {part.name!r} does not match its values")
+
+
+def _runs(ids, row_bytes):
+    """Yields the (start, stop) of ids in ascending order that are read in one go each.
+
+    To read a few rows too many takes less time than to read once more. Where there are such, what
+    is read in one go is bounded.
+    """
+    near = max(1, _NEAR_BYTES // max(1, row_bytes))
+    most = max(1, CHUNK_BYTES // max(1, row_bytes))
+    breaks = np.flatnonzero(np.diff(ids) > near) + 1
+    bounds = [0, *breaks.tolist(), ids.size] if ids.size else [0]
+    for start, stop in zip(bounds, bounds[1:]):
+        while ids[stop - 1] - ids[start] >= max(most, stop - start):
+            middle = int(np.searchsorted(ids, ids[start] + most))
+            yield start, middle
+            start = middle
+        yield start, stop
 
 
 class _Sum:
