@@ -8,6 +8,7 @@ import re
 
 # Arguments of functions whose options have other names.
 _OTHER_NAMES = {
+    "assets": "asset",
     "axes": "also",
     "checkpoint": "prefix",
     "fetches": "fetch",
@@ -20,6 +21,7 @@ _OTHER_NAMES = {
     "num_old_rows": "old_rows",
     "old_tokens": "old_vocab",
     "path": "file",
+    "saved_model": "prefix",
     "slot_values": "slot_value",
     "tables": "table",
     "tags": "tag",

@@ -9,14 +9,11 @@ from typing import Any
 import tensorflow.compat.v1 as tf
 from google.protobuf import descriptor_pool, message_factory, symbol_database, text_format
 
-BINARY, TEXT, IN_CHUNKS = "saved_model.pb", "saved_model.pbtxt", "saved_model.cpb"
+from tf1_embed.checkpoint.files.names import SAVED_MODEL
+
+BINARY, TEXT, IN_PIECES = SAVED_MODEL
 # A hash of the graph, of which TensorFlow 2 makes one when it saves, and no other time.
 FINGERPRINT = "fingerprint.pb"
-
-
-def is_saved_model(folder: str) -> bool:
-    """Tells whether a path is the folder of a SavedModel."""
-    return any(os.path.isfile(os.path.join(folder, each)) for each in (BINARY, TEXT, IN_CHUNKS))
 
 
 def read_saved_model(folder: str) -> tuple[str, Any]:
@@ -25,7 +22,6 @@ def read_saved_model(folder: str) -> tuple[str, Any]:
     Raises:
       ValueError: if it cannot be read.
     """
-    # In the order in which TensorFlow looks.
     for name in (BINARY, TEXT):
         path = os.path.join(folder, name)
         if os.path.isfile(path):
@@ -35,7 +31,7 @@ def read_saved_model(folder: str) -> tuple[str, Any]:
                 raise ValueError(f"{path} has no graph")
             return name, saved_model
     raise ValueError(
-        f"{folder} is a SavedModel in pieces ({IN_CHUNKS}), which is not read. Save the model "
+        f"{folder} is a SavedModel in pieces ({IN_PIECES}), which is not read. Save the model "
         f"without experimental_image_format=True"
     )
 

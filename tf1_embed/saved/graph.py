@@ -7,6 +7,7 @@ from typing import Any, Collection
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.saved.nodes import (
+    CALLS,
     PASSING,
     Nodes,
     data_inputs,
@@ -18,7 +19,16 @@ from tf1_embed.saved.nodes import (
     value_of,
 )
 from tf1_embed.saved.shapes import GraphRefused, contradiction, find_spread, infer
-from tf1_embed.saved.sizes import Holder, Sizes, find_holders, grow_gradients, grow_lookups
+from tf1_embed.saved.sizes import (
+    Holder,
+    Sizes,
+    find_holders,
+    grow_gradients,
+    grow_gradients_in_function,
+    grow_lookups,
+    loosen_calls,
+    shapes_of_variables,
+)
 from tf1_embed.saved.variables import (
     GrownTensor,
     GrownVariable,
@@ -30,6 +40,9 @@ from tf1_embed.saved.variables import (
     saver_constants,
     strategies,
 )
+
+# What takes a variable's first value besides the assignment: `initialized_value()` of it.
+_OF_FIRST_VALUES = (*PASSING, *CALLS, "Merge")
 
 
 class SavedGraph:
@@ -79,20 +92,29 @@ class SavedGraph:
         self._grow_initializers(above)
         grow_savers(nodes, tensors)
         self.grown += grow_lookups(nodes, self.variables, tensors)
+        sizes, shapes = Sizes(tensors), shapes_of_variables(nodes, self.variables)
+        bodies = {
+            each.signature.name: Nodes(each.node_def) for each in self._graph.library.function
+        }
+        for each in [nodes, *bodies.values()]:
+            loosen_calls(each, shapes, sizes)
         self._spread = find_spread(self._old, self._graph, nodes, self.variables)
         left = saver_constants(nodes).union(*above.values())
         self.grown += grow_gradients(nodes, self._spread, left)
         left.update(each.name for each in self.grown)
-        sizes = Sizes(tensors)
         self.holders += find_holders(nodes, sizes, left)
         if "mod" in strategies(nodes):
             for node in joined_partitions(nodes, self.variables):
                 what = f"{node.op} of the partitions of a table"
                 reason = "its rows are in the order of the partitions (mod), another with more rows"
                 self.holders.append(Holder(node.name, what, None, reason, None))
-        for function in self._graph.library.function:
-            body = Nodes(function.node_def)
-            self.holders += find_holders(body, sizes, set(), f"{function.signature.name}/")
+        for name, body in bodies.items():
+            of_gradients = grow_gradients_in_function(name, body, shapes)
+            self.grown += [each for each in of_gradients if each.reason is None]
+            self.holders += [each for each in of_gradients if each.reason is not None]
+            left = {each.name[len(name) + 1 :] for each in of_gradients}
+            self.holders += find_holders(body, sizes, left, f"{name}/")
+        self._sizes, self._shapes = sizes, shapes
 
     def grow(self, names: Collection[str]) -> list[Holder]:
         """Grows the variables, and those of the holders that have one of the names.
@@ -107,7 +129,8 @@ class SavedGraph:
             return []
         grown = [each for each in self.holders if each.name in names]
         for each in grown:
-            each.grow()
+            if each.grow is not None:
+                each.grow()
         self._pad_initial_values()
         for node in self._graph.node:
             if node.name in self.variables:
@@ -130,9 +153,11 @@ class SavedGraph:
         for name, variable in self.variables.items():
             closure = set(above.get(name, ())) | {self._initializers.get(name)}
             for each in above.get(name, {}).values():
-                value = value_of(each)
+                value, users = value_of(each), self._nodes.users(each.name)
+                # A variable may begin with the first value of another, once that has it.
                 if value is None or any(
-                    user.name not in closure for user, _ in self._nodes.users(each.name)
+                    user.name not in closure and user.op not in _OF_FIRST_VALUES
+                    for user, _ in users
                 ):
                     continue
                 if value.ndim == 1 and value.tolist() == list(variable.old):
@@ -178,7 +203,7 @@ class SavedGraph:
             if name == "grown":
                 node.input[:] = [value, f"{stem}/paddings"]
         for user in [assign] + [
-            user for user, _ in self._nodes.users(name_of(value)) if user.op in PASSING
+            user for user, _ in self._nodes.users(name_of(value)) if user.op in _OF_FIRST_VALUES
         ]:
             user.input[:] = [stem if each == value else each for each in user.input]
 
@@ -192,12 +217,12 @@ class SavedGraph:
                 shapes = [tf.TensorShape(each).as_proto() for each in new[node.name]]
                 del node.attr["_output_shapes"].list.shape[:]
                 node.attr["_output_shapes"].list.shape.extend(shapes)
-        sizes = Sizes(self._tensors)
         for function in self._graph.library.function:
             arguments = [each.attr for each in function.arg_attr.values()]
             for attr in [each.attr for each in function.node_def] + arguments:
                 shapes = attr["_output_shapes"].list.shape if "_output_shapes" in attr else ()
-                if any(sizes.of_dim(dim.size) for shape in shapes for dim in shape.dim):
+                dims = [tuple(dim.size for dim in shape.dim) for shape in shapes]
+                if any(each in self._shapes or any(map(self._sizes.of_dim, each)) for each in dims):
                     del attr["_output_shapes"]
         for signature in self.meta_graph.signature_def.values():
             for each in [*signature.inputs.values(), *signature.outputs.values()]:

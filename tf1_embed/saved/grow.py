@@ -8,9 +8,9 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple, Sequence
 
-
 from tf1_embed.checkpoint.files.catalog import Catalog
 from tf1_embed.checkpoint.files.find import find_checkpoint, nearest_first
+from tf1_embed.checkpoint.files.names import is_saved_model
 from tf1_embed.checkpoint.grow import grow_checkpoint
 from tf1_embed.checkpoint.rewrite import Written
 from tf1_embed.checkpoint.slots import variable_name
@@ -20,7 +20,6 @@ from tf1_embed.saved.files import (
     BINARY,
     FINGERPRINT,
     encode_saved_model,
-    is_saved_model,
     read_meta_graph,
     read_saved_model,
 )
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
 _VARIABLES, _ASSETS = "variables", "assets"
 _PREFIX = os.path.join(_VARIABLES, "variables")
-
 
 
 class GrownNode(NamedTuple):
@@ -60,7 +58,8 @@ class GrownModel(NamedTuple):
       tensors: list of `Written`, what became of each tensor of the checkpoint.
       nodes: list of `GrownNode`, what grew with the tables, and what was kept although it has
         their size.
-      num_proved: int, how many variables TensorFlow restored, the same bits as in the checkpoint.
+      num_proved: int, how many variables, or partitions of some, TensorFlow restored with the bits
+        that the checkpoint has.
     """
 
     tensors: list[Written]
@@ -75,6 +74,7 @@ def grow_saved_model(
     num_new_rows: int | dict[str, int] | None = None,
     id_map: IdMap | None = None,
     also: Sequence[str] | Callable[[list[str]], Sequence[str]] | None = None,
+    also_found: bool = False,
     keep: Sequence[str] = (),
     assets: Mapping[str, PathLike] | None = None,
     force: bool = False,
@@ -98,10 +98,10 @@ def grow_saved_model(
       saved_model: string, the folder.
       tables: list of strings, as for `grow_checkpoint`.
       out: string, the folder to write.
-      num_new_rows, id_map: as for `grow_checkpoint`.
-      also: list of strings, variables that grow as well, as for `grow_checkpoint`, and nodes of
-        the graph; or a function from the list of what was found to the list of what grows, which is
-        called for variables and then for nodes: what it does not name is kept.
+      num_new_rows: as for `grow_checkpoint`.
+      id_map: as for `grow_checkpoint`.
+      also: as for `grow_checkpoint`; the list may name nodes of the graph as well.
+      also_found: bool, whether all that is found grows, variables and nodes, as far as it can.
       keep: list of strings, names or patterns of nodes, and of assets ("assets/words.txt"), which
         have the number of rows and stay as they are.
       assets: dict from names of assets ("assets/words.txt") to the files that take their places.
@@ -121,18 +121,23 @@ def grow_saved_model(
         cannot grow; if the graph contradicts itself; if TensorFlow cannot restore the result; if
         it is an object-based SavedModel of TensorFlow 2; as for `grow_checkpoint`.
     """
-    folder, out = os.fspath(saved_model).rstrip("/" + os.sep) or os.sep, os.fspath(out)
+    folder, out = os.fspath(saved_model), os.fspath(out)
     if not is_saved_model(folder):
         raise FileNotFoundError(
-            f"`saved_model` must be the folder of a SavedModel, with a file {BINARY}; got {folder!r}"
+            f"`saved_model` must be the folder of a SavedModel, with {BINARY} in it; got {folder!r}"
         )
+    folder = folder if os.path.isdir(folder) else os.path.dirname(folder) or "."
     _check_out(folder, out, force)
     name, message = read_saved_model(folder)
     _check_kind(folder, message)
     prefix = find_checkpoint(os.path.join(folder, _VARIABLES))
     graphs = list(message.meta_graphs)
     found_assets = find_assets(os.path.join(folder, _ASSETS))
-    decision = _Decision(prefix, graphs, also, keep, assets or {}, found_assets, options)
+    decision = _Decision(
+        prefix, graphs, also, also_found, keep, assets or {}, found_assets, options
+    )
+    if os.path.exists(os.path.join(folder, FINGERPRINT)):
+        decision.leave_out(FINGERPRINT, "a hash of the old graph")
     grow = functools.partial(
         grow_checkpoint, prefix, tables, num_new_rows=num_new_rows, id_map=id_map
     )
@@ -162,6 +167,7 @@ def grow_metagraph(
     num_new_rows: int | dict[str, int] | None = None,
     id_map: IdMap | None = None,
     also: Sequence[str] | Callable[[list[str]], Sequence[str]] | None = None,
+    also_found: bool = False,
     keep: Sequence[str] = (),
     force: bool = False,
     dry_run: bool = False,
@@ -175,10 +181,16 @@ def grow_metagraph(
 
     Args:
       checkpoint: string, a checkpoint prefix beside which there is a `.meta` file.
-      tables, out, num_new_rows, id_map: as for `grow_checkpoint`.
-      also, keep, **options: as for `grow_saved_model`.
+      tables: as for `grow_checkpoint`.
+      out: as for `grow_checkpoint`.
+      num_new_rows: as for `grow_checkpoint`.
+      id_map: as for `grow_checkpoint`.
+      also: as for `grow_checkpoint`; the list may name nodes of the graph as well.
+      also_found: bool, whether all that is found grows, variables and nodes, as far as it can.
+      keep: list of strings, as for `grow_saved_model`.
       force: bool, whether a checkpoint and a graph at `out` are replaced. The input never is.
       dry_run: bool, whether nothing is written.
+      **options: as for `grow_saved_model`.
 
     Returns:
       `GrownModel`.
@@ -189,7 +201,7 @@ def grow_metagraph(
     """
     prefix = find_checkpoint(checkpoint)
     meta_graph = read_meta_graph(f"{prefix}.meta")
-    decision = _Decision(prefix, [meta_graph], also, keep, {}, [], options)
+    decision = _Decision(prefix, [meta_graph], also, also_found, keep, {}, [], options)
     place = os.fspath(out)
     written = grow_checkpoint(
         prefix,
@@ -201,7 +213,8 @@ def grow_metagraph(
         dry_run=dry_run,
         **decision.options({".meta": meta_graph.SerializeToString}),
     )
-    return GrownModel(written, decision.nodes, 0)
+    num_proved = 0 if dry_run else decision.prove(place)
+    return GrownModel(written, decision.nodes, num_proved)
 
 
 class _Decision:
@@ -211,23 +224,24 @@ class _Decision:
       nodes: list of `GrownNode`, when it is decided.
     """
 
-    def __init__(self, prefix, graphs, also, keep, assets, found_assets, options):
+    def __init__(self, prefix, graphs, also, also_found, keep, assets, found_assets, options):
         self._prefix, self._graphs, self._keep = prefix, graphs, keep
-        self._assets, self._found_assets = assets, found_assets
-        self._also, self._of_variables = also, also
+        self._assets, self._found_assets, self._also_found = assets, found_assets, also_found
+        self._of_variables = _all if also_found else also
         self._of_nodes = []
         self._options = dict(options)
         self._saved: list[SavedGraph] = []
         self.nodes: list[GrownNode] = []
+        self._files: list[GrownNode] = []
         if isinstance(keep, str):
             raise ValueError(f"`keep` must be a list of names, got the string {keep!r}")
+        if also_found and also:
+            raise ValueError("`also_found` grows all that is found: give no `also` with it")
         if isinstance(also, (list, tuple)):
             variables = set(map(variable_name, Catalog(prefix).names()))
             names = _names_of_nodes(graphs)
             self._of_nodes = [each for each in also if each in names and each not in variables]
             self._of_variables = [each for each in also if each not in self._of_nodes]
-        elif also is not None and not callable(also):
-            raise ValueError(f"`also` must be a list of names, got {also!r}")
         self._strategy()
 
     def options(self, contents=None):
@@ -238,6 +252,10 @@ class _Decision:
             return {suffix: content() for suffix, content in (contents or {}).items()}
 
         return dict(self._options, also=self._of_variables, beside=beside)
+
+    def leave_out(self, name, what):
+        """Notes a file that is left out."""
+        self._files.append(GrownNode(name, what, "left out"))
 
     def prove(self, prefix):
         """Restores the grown checkpoint into each graph; returns how many variables it has."""
@@ -276,6 +294,7 @@ class _Decision:
         grown += [holders[name] for name in grow if name in self._assets]
         nodes = {each.name: GrownNode(each.name, each.what, each.becomes) for each in grown}
         nodes.update((n, GrownNode(n, holders[n].what, None)) for n in kept)
+        nodes.update((each.name, each) for each in self._files)
         self.nodes = [nodes[name] for name in sorted(nodes)]
 
     def _decide(self, holders):
@@ -283,14 +302,16 @@ class _Decision:
         known = [each.name for each in self._found_assets]
         for name in self._assets:
             if name not in known:
-                raise KeyError(f"`assets` (--asset) has {name!r}; there is {nearest_first(name, known)}")
+                raise KeyError(
+                    f"`assets` (--asset) has {name!r}; there is {nearest_first(name, known)}"
+                )
         kept = []
         for pattern in self._keep:
             matches = fnmatch.filter(holders, pattern)
             if not matches:
                 raise KeyError(
-                    f"`keep` (--keep) has {pattern!r}, which matches nothing that has the size of a "
-                    f"table: {nearest_first(pattern, holders)}"
+                    f"`keep` (--keep) has {pattern!r}, which matches nothing that has the size of "
+                    f"a table: {nearest_first(pattern, holders)}"
                 )
             kept += matches
         for name in self._of_nodes:
@@ -302,16 +323,18 @@ class _Decision:
         grow = [*self._of_nodes, *(name for name in self._assets if name in holders)]
         open_ = [each for name, each in holders.items() if name not in kept and name not in grow]
         growable = [each.name for each in open_ if each.reason is None]
-        if callable(self._also) and growable:
-            chosen = list(self._also(growable))
-            grow += chosen
-            kept += [name for name in growable if name not in chosen]
+        if self._also_found:
+            grow += growable
             open_ = [each for each in open_ if each.reason is not None]
         refused = [each for each in open_ if each.reason is not None]
         refused += [holders[name] for name in grow if holders[name].reason is not None]
         if open_ or refused:
             raise ValueError(_undecided([*open_, *refused]))
         return grow, kept
+
+
+def _all(found):
+    return found
 
 
 def _undecided(holders):
@@ -326,6 +349,7 @@ def _undecided(holders):
         + "\nSay for each of it "
         + ("whether it grows, `also` (--also NAME), or " if grows else "whether it ")
         + "stays as it is, `keep` (--keep NAME, or a pattern)"
+        + ("; `also_found` (--also-found) grows all that can" if grows else "")
     )
 
 
@@ -358,8 +382,8 @@ def _check_out(folder, out, force):
         )
     if os.path.lexists(out) and not is_saved_model(out):
         raise FileExistsError(
-            f"`out` {out!r} exists and is no SavedModel, so that it is not replaced; choose another "
-            f"name"
+            f"`out` {out!r} exists and is no SavedModel, so that it is not replaced; choose "
+            f"another name"
         )
 
 
@@ -370,8 +394,8 @@ def _check_kind(folder, message):
             raise ValueError(
                 f"{folder} is an object-based SavedModel, of tf.saved_model.save or Keras, whose "
                 f"functions and objects have shapes of their own. Grow its variables alone, "
-                f"`tf1-embed grow {os.path.join(folder, _PREFIX)} ...`, restore them in the model's "
-                f"code (tf.train.Checkpoint), and save it again"
+                f"{os.path.join(folder, _PREFIX)}, restore them in the model's code "
+                f"(tf.train.Checkpoint), and save it again"
             )
 
 
@@ -382,5 +406,3 @@ def _copy(source, target, left_out):
         if path in left_out or each == FINGERPRINT:
             continue
         (shutil.copytree if os.path.isdir(path) else shutil.copyfile)(path, new)
-
-

@@ -9,6 +9,8 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 VARIABLES = ("VariableV2", "Variable", "VarHandleOp")
+# They run functions, and tell the shapes of what these return.
+CALLS = ("If", "StatelessIf", "While", "StatelessWhile", "Case", "StatelessCase")
 # They hand on what they are given.
 PASSING = ("Identity", "ReadVariableOp", "Enter", "RefEnter", "Switch", "RefSwitch", "StopGradient")
 
@@ -93,7 +95,7 @@ def set_value(node: Any, value: Any, like: np.ndarray) -> None:
 
 def spread(node: Any, shape: Iterable[int]) -> None:
     """Gives a constant, whose values are all the same, another shape."""
-    value = value_of(node)
+    value = tf.make_ndarray(node.attr["value"].tensor)
     tensor = tf.make_tensor_proto(value.ravel()[:1], node.attr["dtype"].type)
     # One value for all places, as TensorFlow itself writes it.
     tensor.tensor_shape.CopyFrom(tf.TensorShape(list(shape)).as_proto())

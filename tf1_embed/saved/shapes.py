@@ -1,22 +1,23 @@
-"""What TensorFlow itself infers of the shapes in a saved graph: what has a table's size, and why."""
+"""What TensorFlow infers of the shapes in a saved graph: where the size of a table comes to."""
 
 from __future__ import annotations
 
 import collections
 import re
-from typing import Any, Iterable, NamedTuple
+from typing import Any, Iterable, Mapping, NamedTuple
 
 import tensorflow.compat.v1 as tf
 
 from tf1_embed.saved.nodes import PASSING, Nodes, data_inputs, name_of, plain_copy, set_shape
 from tf1_embed.saved.variables import GrownVariable
 
+
 class GraphRefused(ValueError):
     """TensorFlow cannot import a graph."""
 
 
 def infer(
-    graph_def: Any, shapes: dict[str, Iterable[int]] | None = None
+    graph_def: Any, shapes: Mapping[str, Iterable[int]] | None = None
 ) -> dict[str, list[tuple[int | None, ...] | None]]:
     """Returns the static shapes of all outputs, by the name of the node.
 
@@ -73,19 +74,20 @@ class Spread(NamedTuple):
         old, loose = self.old[name][index], self.loose[name][index]
         if old is None or loose is None or None in old:
             return None
-        new = []
+        new: list[int] = []
         for dim, now in zip(old, loose):
             if now is not None:
                 new.append(now)
                 continue
-            sizes = set()
-            for each in map(self.grown.get, self.sources.get(name, ())):
+            sizes: set[int] = set()
+            for each in [self.grown[source] for source in self.sources.get(name, ())]:
                 own = each.old[each.axis], each.new[each.axis]
                 sizes.update(after for before, after in (own, each.tensor.sizes) if before == dim)
             if len(sizes) != 1:
                 return None
             new.append(sizes.pop())
-        return (old, tuple(new)) if tuple(new) != old else None
+        shape = tuple(dim for dim in old if dim is not None)
+        return (shape, tuple(new)) if tuple(new) != shape else None
 
 
 def find_spread(
@@ -149,8 +151,7 @@ def _is_looser(old, loose):
     """Tells whether less is known of the shapes of a node's outputs."""
     for before, after in zip(old or (), loose or ()):
         if before is not None and (
-            after is None
-            or any(dim is not None and now is None for dim, now in zip(before, after))
+            after is None or any(dim is not None and now is None for dim, now in zip(before, after))
         ):
             return True
     return False

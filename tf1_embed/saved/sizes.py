@@ -12,11 +12,11 @@ from typing import Any, Callable, Iterator, NamedTuple
 import numpy as np
 
 from tf1_embed.saved.nodes import (
+    CALLS,
     VARIABLES,
     Nodes,
     data_inputs,
     is_splat,
-    name_of,
     set_value,
     spread,
     value_of,
@@ -36,7 +36,7 @@ _LAST_ID = (
     *("LookupTableFind", "LookupTableFindV2"),
 )
 # Attributes that are no sizes, or have been dealt with.
-_OTHER_ATTRIBUTES = ("_class", "_output_shapes", "N", "axis", "dtype", "seed", "seed2", "value")
+_OTHER_ATTRIBUTES = ("N", "axis", "dtype", "seed", "seed2", "value")
 # The ids that they make of the same token would be others.
 _HASHES = ("StringToHashBucket", "StringToHashBucketFast", "StringToHashBucketStrong")
 # Longer vectors are data, of which the length counts alone.
@@ -196,6 +196,66 @@ def _forward(nodes, name):
     return None
 
 
+def shapes_of_variables(
+    nodes: Nodes, variables: dict[str, GrownVariable]
+) -> dict[tuple[int, ...], set[tuple[int, ...]]]:
+    """Returns what the shape of each variable that grows becomes, and of others of that shape."""
+    found: dict = {}
+    for each in variables.values():
+        found.setdefault(each.old, set()).add(each.new)
+    for node in nodes:
+        if node.op in VARIABLES and node.name not in variables:
+            shape = tuple(dim.size for dim in node.attr["shape"].shape.dim)
+            if shape in found:
+                found[shape].add(shape)
+    return found
+
+
+def loosen_calls(nodes: Nodes, shapes: dict, sizes: Sizes) -> None:
+    """Has branches and loops say nothing of dimensions that may be those of a table.
+
+    They say what was inferred; TensorFlow infers what it needs anew.
+    """
+    for node in nodes:
+        if node.op in CALLS and "output_shapes" in node.attr:
+            for shape in node.attr["output_shapes"].list.shape:
+                is_of_variable = tuple(dim.size for dim in shape.dim) in shapes
+                for axis, dim in enumerate(shape.dim):
+                    if sizes.of_dim(dim.size) or (is_of_variable and axis == 0):
+                        dim.size = -1
+
+
+def grow_gradients_in_function(name: str, nodes: Nodes, shapes: dict) -> list[Holder]:
+    """Grows shapes of variables that gradients hold in a function, as of a loop or a branch.
+
+    Returns:
+      list of `Holder`: what has grown, or, if it has a `reason`, is of variables that become
+      different ones.
+    """
+    found = []
+    for node in nodes:
+        value = value_of(node)
+        if value is None or "_grad/" not in node.name:
+            continue
+        is_shape = value.dtype.kind == "i" and value.ndim == 1
+        old = tuple(value.tolist()) if is_shape else value.shape
+        if old not in shapes or not (is_shape or is_splat(value)):
+            continue
+        if len(shapes[old]) > 1:
+            found.append(
+                _refused(
+                    f"{name}/{node.name}", node, value, "variables of this shape get different ones"
+                )
+            )
+            continue
+        (new,) = shapes[old]
+        found.append(
+            _holder(f"{name}/{node.name}", node, value, np.asarray(new), None if is_shape else new)
+        )
+        set_value(node, new, value) if is_shape else spread(node, new)
+    return found
+
+
 def grow_lookups(
     nodes: Nodes, variables: dict[str, GrownVariable], tensors: dict[str, GrownTensor]
 ) -> list[Holder]:
@@ -238,9 +298,7 @@ def _divides_ids(nodes, node, count, variables):
     return False
 
 
-def find_holders(
-    nodes: Nodes, sizes: Sizes, left: set[str], prefix: str = ""
-) -> Iterator[Holder]:
+def find_holders(nodes: Nodes, sizes: Sizes, left: set[str], prefix: str = "") -> Iterator[Holder]:
     """Yields what has a table's size in a graph or, with its name as `prefix`, in a function.
 
     Args:
@@ -288,9 +346,9 @@ def _numbered(name, nodes, node, value, sizes):
     choices = [sizes.of_number(each, is_last) or {each} for each in numbers]
     if any(len(each) > 1 for each in choices):
         return _refused(name, node, value, "tables of this size get different ones")
-    new = np.asarray([next(iter(each)) for each in choices]).reshape(value.shape)
-    if (new == value).all():
+    if all(each == {number} or number != number for each, number in zip(choices, numbers)):
         return None
+    new = np.asarray([next(iter(each)) for each in choices]).reshape(value.shape)
     return _holder(name, node, value, new, grow=lambda: set_value(node, new, value))
 
 
@@ -302,7 +360,7 @@ def _is_axis(user, place):
 def _in_attributes(name, node, sizes):
     """Yields a `Holder` for each attribute of a node that has a table's size."""
     for key, attribute in sorted(node.attr.items()):
-        if key in _OTHER_ATTRIBUTES:
+        if key in _OTHER_ATTRIBUTES or key.startswith("_"):
             continue
         numbers, shapes = _numbers_and_shapes(attribute)
         old = [number for number, _ in numbers if sizes.of_dim(number)]

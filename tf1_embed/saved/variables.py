@@ -82,16 +82,18 @@ def grown_tensors(catalog: Catalog, written: Iterable[Written]) -> dict[str, Gro
         pieces = {}
         if axis == 0 and len(sizes) > 1 and not catalog.is_partial(each.name):
             grown = Partitions.even(new[0], len(sizes), None).slices
-            for (start, stop), (new_start, new_stop) in zip(Partitions(tuple(sizes), None).slices, grown):
+            for (start, stop), (new_start, new_stop) in zip(
+                Partitions(tuple(sizes), None).slices, grown
+            ):
                 pieces[start, stop - start] = new_start, new_stop - new_start
         found[each.name] = GrownTensor(each.name, axis, old, new, pieces)
-    for name, each in found.items():
-        if not each.pieces:
-            # Slots of partitions, each saved under a name of its own, are cut as their variable is.
-            kin = [other for other in found.values() if other.pieces and other.sizes == each.sizes]
-            pieces = dict(kin[0].pieces) if kin else {}
-            pieces[0, each.sizes[0]] = 0, each.sizes[1]
-            found[name] = each._replace(pieces=pieces)
+    whole = [each for each in found.values() if not each.pieces]
+    for tensor in whole:
+        # Slots of partitions, each saved under a name of its own, are cut as their variable is.
+        kin = [each for each in found.values() if each.num_pieces > 1]
+        pieces = next((dict(each.pieces) for each in kin if each.sizes == tensor.sizes), {})
+        pieces[0, tensor.sizes[0]] = 0, tensor.sizes[1]
+        found[tensor.name] = tensor._replace(pieces=pieces)
     return found
 
 
@@ -113,9 +115,7 @@ def find_variables(
         for place, (name, spec) in enumerate(zip(names, specs)):
             variable = nodes.origin(data_inputs(node)[3 + place])
             if name in tensors and variable is not None and variable.op in VARIABLES:
-                found[variable.name] = _variable(
-                    variable.name, tensors[name], spec
-                )
+                found[variable.name] = _variable(variable.name, tensors[name], spec)
     known = {each.tensor.name for each in found.values()}
     # A graph may have no Saver, as those of TensorFlow Hub.
     for message in _variable_defs(meta_graph):
@@ -142,12 +142,12 @@ def find_variables(
 
 def grow_savers(nodes: Nodes, tensors: dict[str, GrownTensor]) -> None:
     """Has the graph's Savers write and read partitions of the new sizes."""
-    done = set()
+    done: set[str] = set()
     for node, names, specs in _savers(nodes):
         constant = nodes.origin(data_inputs(node)[2])
-        if constant.name not in done:
+        old = value_of(constant)
+        if constant is not None and old is not None and constant.name not in done:
             done.add(constant.name)
-            old = value_of(constant)
             new = [
                 _grown_spec(spec, tensors[name]) if name in tensors and spec else spec
                 for name, spec in zip(names, specs)
@@ -158,7 +158,7 @@ def grow_savers(nodes: Nodes, tensors: dict[str, GrownTensor]) -> None:
 
 def saver_constants(nodes: Nodes) -> set[str]:
     """Returns the names of the nodes that tell Savers what to write and to read."""
-    found = set()
+    found: set[str] = set()
     for node, _, _ in _savers(nodes):
         for each in data_inputs(node)[1:3]:
             found.update(nodes.above(each.partition(":")[0]))
