@@ -103,16 +103,17 @@ class SavedGraph:
         self.grown += grow_gradients(nodes, self._spread, left)
         left.update(each.name for each in self.grown)
         self.holders += find_holders(nodes, sizes, left)
-        if "mod" in strategies(nodes):
+        if "mod" in strategies([nodes, *bodies.values()]):
             for node in joined_partitions(nodes, self.variables):
                 what = f"{node.op} of the partitions of a table"
                 reason = "its rows are in the order of the partitions (mod), another with more rows"
                 self.holders.append(Holder(node.name, what, None, reason, None))
         for name, body in bodies.items():
-            of_gradients = grow_gradients_in_function(name, body, shapes)
-            self.grown += [each for each in of_gradients if each.reason is None]
-            self.holders += [each for each in of_gradients if each.reason is not None]
-            left = {each.name[len(name) + 1 :] for each in of_gradients}
+            of_lookups = grow_lookups(body, self.variables, tensors, f"{name}/")
+            of_function = of_lookups + grow_gradients_in_function(name, body, shapes)
+            self.grown += [each for each in of_function if each.reason is None]
+            self.holders += [each for each in of_function if each.reason is not None]
+            left = {each.name[len(name) + 1 :] for each in of_function}
             self.holders += find_holders(body, sizes, left, f"{name}/")
         self._sizes, self._shapes = sizes, shapes
 

@@ -263,7 +263,14 @@ class _Decision:
 
     def _strategy(self):
         """Finds how lookups in the graphs send ids to partitions."""
-        found = set().union(*(strategies(Nodes(each.graph_def.node)) for each in self._graphs))
+        found = strategies(
+            Nodes(nodes)
+            for each in self._graphs
+            for nodes in [
+                each.graph_def.node,
+                *(function.node_def for function in each.graph_def.library.function),
+            ]
+        )
         given = self._options.get("partition_strategy")
         if given is None and len(found) == 1:
             self._options["partition_strategy"] = found.pop()

@@ -96,6 +96,7 @@ def set_value(node: Any, value: Any, like: np.ndarray) -> None:
 def spread(node: Any, shape: Iterable[int]) -> None:
     """Gives a constant, whose values are all the same, another shape."""
     value = tf.make_ndarray(node.attr["value"].tensor)
+    # There may be none.
     tensor = tf.make_tensor_proto(value.ravel()[:1], node.attr["dtype"].type)
     # One value for all places, as TensorFlow itself writes it.
     tensor.tensor_shape.CopyFrom(tf.TensorShape(list(shape)).as_proto())
@@ -104,7 +105,7 @@ def spread(node: Any, shape: Iterable[int]) -> None:
 
 def is_splat(value: np.ndarray) -> bool:
     """Tells whether all values of an array have the same bits."""
-    if value.dtype == object or not value.size:
+    if value.dtype == object:
         return False
     return value.tobytes() == value.ravel()[:1].tobytes() * value.size
 

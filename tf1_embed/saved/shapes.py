@@ -8,7 +8,16 @@ from typing import Any, Iterable, Mapping, NamedTuple
 
 import tensorflow.compat.v1 as tf
 
-from tf1_embed.saved.nodes import PASSING, Nodes, data_inputs, name_of, plain_copy, set_shape
+from tf1_embed.saved.nodes import (
+    PASSING,
+    VARIABLES,
+    Nodes,
+    data_inputs,
+    name_of,
+    plain_copy,
+    set_shape,
+    value_of,
+)
 from tf1_embed.saved.variables import GrownVariable
 
 
@@ -130,21 +139,26 @@ def find_spread(
 
 def contradiction(error: GraphRefused, nodes: Nodes, sizes: dict[int, int]) -> str:
     """Returns what to say of a graph that contradicts itself once its tables have grown."""
-    text = str(error)
-    match = re.search(r"(?:for '|\{\{node )([^'} ]+)", text)
+    text = str(error).rstrip(".")
+    match = re.search(r"\{\{node ([^}]+)\}\}", text) or re.search(r"for '([^']+)'", text)
     node = nodes.by_name.get(match.group(1)) if match else None
     if node is None:
         return text
-    fixed = sorted(
-        each.name
-        for each in nodes.above(node.name).values()
-        for source in data_inputs(each)
-        for variable in [nodes.by_name.get(name_of(source))]
-        if variable is not None and "shape" in variable.attr
-        if any(dim.size in sizes for dim in variable.attr["shape"].shape.dim)
-    )
-    hint = f"; its inputs have the old size by way of {', '.join(fixed[:5])}" if fixed else ""
-    return f"{text}{hint}"
+    above = nodes.above(node.name)
+    sources = {name_of(each) for one in above.values() for each in data_inputs(one)}
+    fixed = [name for name in sorted(sources) if _has_size(nodes.by_name.get(name), sizes)]
+    return text + (f". The old size comes from {', '.join(fixed[:5])}" if fixed else "")
+
+
+def _has_size(node, sizes):
+    """Tells whether a variable or a constant has one of the sizes in its shape."""
+    if node is None:
+        return False
+    value = value_of(node)
+    if value is not None:
+        return any(dim in sizes for dim in value.shape)
+    is_variable = node.op in VARIABLES
+    return is_variable and any(dim.size in sizes for dim in node.attr["shape"].shape.dim)
 
 
 def _is_looser(old, loose):

@@ -22,7 +22,7 @@ from tf1_embed.saved.nodes import (
     value_of,
 )
 from tf1_embed.saved.shapes import Spread
-from tf1_embed.saved.variables import GrownTensor, GrownVariable
+from tf1_embed.saved.variables import GATHERS, GrownTensor, GrownVariable
 
 # Inputs that are numbers of axes, by operation: the place of the input, from the end if negative.
 _AXES = {
@@ -257,7 +257,10 @@ def grow_gradients_in_function(name: str, nodes: Nodes, shapes: dict) -> list[Ho
 
 
 def grow_lookups(
-    nodes: Nodes, variables: dict[str, GrownVariable], tensors: dict[str, GrownTensor]
+    nodes: Nodes,
+    variables: dict[str, GrownVariable],
+    tensors: dict[str, GrownTensor],
+    prefix: str = "",
 ) -> list[Holder]:
     """Grows the number of ids by which lookups ("div") find an id's partition."""
     counts = {each.sizes: each.num_pieces for each in tensors.values() if each.num_pieces > 1}
@@ -268,7 +271,7 @@ def grow_lookups(
             continue
         for (old, new), count in counts.items():
             if value == old and _divides_ids(nodes, node, count, variables):
-                grown.append(_holder(node.name, node, value, np.asarray(new)))
+                grown.append(_holder(prefix + node.name, node, value, np.asarray(new)))
                 set_value(node, new, value)
                 break
     return grown
@@ -293,7 +296,9 @@ def _divides_ids(nodes, node, count, variables):
                 continue
             for gather, place in nodes.users(user.name):
                 origin = nodes.origin(data_inputs(gather)[0])
-                if place == 1 and origin is not None and origin.name in variables:
+                # Variables are arguments in a function, and no nodes of it.
+                is_table = origin is None or origin.name in variables
+                if place == 1 and gather.op in GATHERS and is_table:
                     return bool(users) and user.attr["num_partitions"].i == count
     return False
 

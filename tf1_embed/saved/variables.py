@@ -13,7 +13,7 @@ from tf1_embed.saved.nodes import VARIABLES, Nodes, data_inputs, set_value, valu
 
 # Of Savers of before TensorFlow 1.0.
 _OLD_SAVERS = ("Save", "SaveSlices", "Restore", "RestoreSlice")
-_GATHERS = ("Gather", "GatherV2", "ResourceGather")
+GATHERS = ("Gather", "GatherV2", "ResourceGather")
 
 
 class GrownTensor(NamedTuple):
@@ -213,10 +213,14 @@ def _variable_defs_to_change(meta_graph):
                 yield message, save
 
 
-def strategies(nodes: Nodes) -> set[str]:
-    """Returns how the graph's lookups send ids to partitions of variables: "mod", "div", both."""
+def strategies(graphs: Iterable[Nodes]) -> set[str]:
+    """Returns how lookups send ids to partitions of variables: "mod", "div" or both.
+
+    Args:
+      graphs: list of `Nodes`, of graphs and of functions in them.
+    """
     found = set()
-    for node in nodes:
+    for nodes, node in ((graph, node) for graph in graphs for node in graph):
         if node.op == "DynamicPartition" and _feeds_partitions(nodes, node):
             assignment = nodes.origin(data_inputs(node)[1])
             while assignment is not None and assignment.op == "Cast":
@@ -244,10 +248,12 @@ def _feeds_partitions(nodes, node):
     """Tells whether what a node divides is looked up in different variables."""
     tables = set()
     for user, place in nodes.users(node.name):
-        if user.op in _GATHERS and place == 1:
-            origin = nodes.origin(data_inputs(user)[0])
-            if origin is not None and origin.op in VARIABLES:
-                tables.add(origin.name)
+        if user.op in GATHERS and place == 1:
+            table = data_inputs(user)[0]
+            origin = nodes.origin(table)
+            # Variables are arguments in a function, and no nodes of it.
+            if origin is None or origin.op in VARIABLES:
+                tables.add(table if origin is None else origin.name)
     return len(tables) > 1
 
 
