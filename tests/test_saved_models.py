@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -632,3 +635,31 @@ def test_command_grows_the_graph_beside_a_checkpoint(tmp_path, capsys, monkeypat
     assert [dim.size for dim in nodes["table"].attr["_output_shapes"].list.shape[0].dim] == [NEW, 2]
     assert main([*arguments, "--out", "new"]) == 2
     assert "exists" in capsys.readouterr().err
+
+
+def test_page_of_adopting_serves_and_trains_what_has_no_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with tf.Graph().as_default(), tf.Session() as session:
+        ids = tf.placeholder(tf.int64, [None], "ids")
+        table = tf.get_variable("table", [6, 2])
+        vectors = tf.nn.embedding_lookup(table, ids)
+        tf.train.AdamOptimizer(0.1).minimize(tf.reduce_sum((vectors - 1) ** 2))
+        session.run(tf.global_variables_initializer())
+        session.run(tf.get_collection(tf.GraphKeys.TRAIN_OP), {ids: range(6)})
+        before = session.run(table)
+        tf.train.Saver().save(session, "old")
+        export("exported", {"ids": ids}, {"vectors": vectors}, session)
+    text = (Path(__file__).resolve().parent.parent / "docs" / "adopting.md").read_text("utf-8")
+    section = text.partition("## Only a SavedModel\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```(\w+)\n(.*?)```", section, re.DOTALL)
+    assert [language for language, _ in blocks] == ["sh", "sh", "python"]
+    for language, block in blocks:
+        if language == "sh":
+            assert main(shlex.split(block)[1:]) == 0
+        else:
+            with tf.Graph().as_default():
+                exec(block, {})
+    assert_same(served("exported_grown", range(8))[:6], before)
+    grown, trained = load_checkpoint("grown")["table"], load_checkpoint("new")["table"]
+    # Adam moves each row of which it has momentum; the new ones have it from the batches.
+    assert (grown[6:] != trained[6:]).all() and grown.shape == trained.shape == (8, 2)

@@ -22,6 +22,8 @@ class Nodes:
       by_name: dict from name to `NodeDef`.
     """
 
+    by_name: dict[str, Any]
+
     def __init__(self, nodes: Iterable[Any]):
         """Takes the `NodeDef`s; changes of theirs are not seen, but for values of attributes."""
         self.by_name = {node.name: node for node in nodes}
