@@ -213,7 +213,12 @@ def grow_metagraph(
         dry_run=dry_run,
         **decision.options({".meta": meta_graph.SerializeToString}),
     )
-    num_proved = 0 if dry_run else decision.prove(place)
+    num_proved = 0
+    if not dry_run:
+        try:
+            num_proved = decision.prove(place)
+        except ValueError as error:
+            raise ValueError(f"{place} is written, but is not to be used: {error}") from error
     return GrownModel(written, decision.nodes, num_proved)
 
 
