@@ -635,6 +635,8 @@ def test_command_grows_the_graph_beside_a_checkpoint(tmp_path, capsys, monkeypat
     assert [dim.size for dim in nodes["table"].attr["_output_shapes"].list.shape[0].dim] == [NEW, 2]
     assert main([*arguments, "--out", "new"]) == 2
     assert "exists" in capsys.readouterr().err
+    assert main([*arguments, "--without-slots", "--out", "other"]) == 2
+    assert "--without-slots leaves out what the graph's Saver restores" in capsys.readouterr().err
 
 
 def test_page_of_adopting_serves_and_trains_what_has_no_code(tmp_path, monkeypatch):

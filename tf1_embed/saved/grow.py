@@ -240,6 +240,11 @@ class _Decision:
         self._files: list[GrownNode] = []
         if isinstance(keep, str):
             raise ValueError(f"`keep` must be a list of names, got the string {keep!r}")
+        if options.get("without_slots"):
+            raise ValueError(
+                "`without_slots` leaves out what the graph's Saver restores: grow with the slots, "
+                "or the checkpoint alone"
+            )
         if also_found and also:
             raise ValueError("`also_found` grows all that is found: give no `also` with it")
         if isinstance(also, (list, tuple)):
