@@ -57,6 +57,7 @@ def workdir(tmp_path, monkeypatch):
         (tmp_path / "runs" / folder).mkdir(parents=True)
     monkeypatch.chdir(str(tmp_path))
     save_trained_model("runs/base/model.ckpt", {"embedding": [10, 2], "bias": [10]})
+    export_model("runs/exported", [10, 2])
     # What `make demo` leaves.
     shapes = {"entities": [125, 256], "relations": [46, 256]}
     save_trained_model("runs/demo/seed_0/base.ckpt", shapes)
@@ -76,7 +77,16 @@ def save_trained_model(prefix, shapes, partitions=None):
         train_op = tf.train.AdamOptimizer(0.1).minimize(loss)
         session.run(tf.global_variables_initializer())
         session.run(train_op)
-        tf.train.Saver().save(session, prefix, write_meta_graph=False)
+        tf.train.Saver().save(session, prefix)
+
+
+def export_model(folder, shape):
+    """Exports a model that looks ids up."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        ids = tf.placeholder(tf.int64, [None])
+        vectors = tf.nn.embedding_lookup(tf.get_variable("embedding", shape), ids)
+        session.run(tf.global_variables_initializer())
+        tf.saved_model.simple_save(session, folder, {"ids": ids}, {"vectors": vectors})
 
 
 # Blocks that stand for themselves
@@ -221,12 +231,15 @@ def test_blocks_of_adopting_are_those_that_tests_know():
     sections = [f"{each.number}. {each.title}" for each in adoptions.read_sections().values()]
     estimators = (ROOT / "tests" / "test_estimators.py").read_text(encoding="utf-8")
     lookups = (ROOT / "tests" / "test_lookup.py").read_text(encoding="utf-8")
+    saved = (ROOT / "tests" / "test_saved_models.py").read_text(encoding="utf-8")
     shared = []
     for block in read_blocks(ADOPTING):
         if block.section == "What all sections share":
             shared.append(block.language)
         elif block.section == "Estimators":
             assert all(part in estimators for part in block.text.split("\n\n\n")), block
+        elif block.section == "Only a SavedModel":
+            assert "test_page_of_adopting" in saved, block
         elif block.section == "Keras models":
             assert textwrap.indent(block.text, "    ") in lookups, block
         else:

@@ -18,6 +18,7 @@ ROOMS = {
     "pictures": ["plots", "pictures"],
     "proof": ["proof"],
     "auditing": ["auditing"],
+    "saved graphs": ["saved"],
     "checkpoint": ["checkpoint"],
     "solving": ["solving"],
     "the answer": ["sparse_lookup", "lookup", "get_table", "table", "optimizer", "gradients"],

@@ -191,6 +191,48 @@ def test_process_killed_while_it_undoes_is_undone_by_the_next(tmp_path):
     assert kills > 10
 
 
+def write_folder(place, text):
+    """Writes a folder with a file in a folder of its own."""
+    with NewFiles(str(place), force=True) as files:
+        folder = files.add_folder(str(place))
+        os.mkdir(os.path.join(folder, "deep"))
+        for name in ("top", "deep/file"):
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(text)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_folder_appears_whole_or_not_at_all_when_the_process_is_killed(tmp_path, is_there):
+    patch, number, status = faults(die), 0, -signal.SIGKILL
+    place, found = tmp_path / "out" / "model", []
+    old, new = (
+        {f"model/{name}": text for name in ("top", "deep/file")} for text in (b"old", b"new")
+    )
+    while status == -signal.SIGKILL:
+        number += 1
+        make(tmp_path / "out", False)
+        if is_there:
+            write_folder(place, b"old")
+        child = os.fork()
+        if child == 0:
+            patch(number)
+            write_folder(place, b"new")
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        status = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        # The next run fails at once, but it has cleared up.
+        with pytest.raises(ZeroDivisionError):
+            with NewFiles(str(place), force=True):
+                raise ZeroDivisionError
+        after = contents(tmp_path / "out")
+        assert after in ([old, new] if is_there else [{}, new])
+        found.append(after)
+        write_folder(place, b"new")
+        assert contents(tmp_path / "out") == new
+    assert status == 0 and number > 10
+    assert found.count(new) < len(found) / 2
+
+
 def test_two_runs_at_a_time_are_one_too_many(tmp_path):
     for place in ("data", "lists/words"):
         with NewFiles(str(tmp_path / "data"), str(tmp_path / "lists" / "words")) as files:

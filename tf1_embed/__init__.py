@@ -40,6 +40,8 @@
     inspect_checkpoint            lists the variables of a checkpoint
     grow_checkpoint               gives tables more rows, and their slots
     shrink_checkpoint             takes rows away from tables, and from their slots
+    grow_saved_model              the same for a SavedModel, and its graphs
+    grow_metagraph                the same for a checkpoint and its `.meta` graph
     merge_checkpoint              makes one variable of two, under the old name
     split_checkpoint              makes two variables of one
     repartition_checkpoint        stores tables in another number of partitions
@@ -89,6 +91,8 @@ _MODULE_OF_NAME = {
     "get_grown_table": "tf1_embed.get_table",
     "get_row_split_table": "tf1_embed.get_table",
     "grow_checkpoint": "tf1_embed.checkpoint.grow",
+    "grow_metagraph": "tf1_embed.saved.grow",
+    "grow_saved_model": "tf1_embed.saved.grow",
     "grown_rows": "tf1_embed.certificates",
     "import_vectors": "tf1_embed.checkpoint.vectors",
     "inspect_checkpoint": "tf1_embed.checkpoint.inspect",
@@ -151,6 +155,8 @@ if TYPE_CHECKING:
     from tf1_embed.proof.frozen_bits import FrozenRowsChanged as FrozenRowsChanged
     from tf1_embed.proof.summaries import summaries as summaries
     from tf1_embed.rows import Rows as Rows
+    from tf1_embed.saved.grow import grow_metagraph as grow_metagraph
+    from tf1_embed.saved.grow import grow_saved_model as grow_saved_model
     from tf1_embed.solving.background import Background as Background
     from tf1_embed.solving.choose import choose_solver as choose_solver
     from tf1_embed.solving.interference import interference as interference

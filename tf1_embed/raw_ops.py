@@ -14,6 +14,7 @@ import tensorflow.compat.v1 as tf
 if hasattr(tf, "raw_ops"):
     from tensorflow.compat.v1.raw_ops import (  # noqa: F401
         DestroyTemporaryVariable,
+        ReadVariableOp,
         RestoreV2,
         StridedSliceAssign,
         TemporaryVariable,
@@ -30,6 +31,7 @@ else:
     )
 
     DestroyTemporaryVariable = gen_state_ops.destroy_temporary_variable
+    ReadVariableOp = gen_resource_variable_ops.read_variable_op
     RestoreV2 = gen_io_ops.restore_v2
     StridedSliceAssign = gen_array_ops.strided_slice_assign
     TemporaryVariable = gen_state_ops.temporary_variable

@@ -42,6 +42,7 @@ def grow_checkpoint(
     force: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
+    beside: Callable[[list[Written]], Mapping[str, bytes]] | None = None,
 ) -> list[Written]:
     """Writes a checkpoint in which tables have more rows, their slot variables likewise.
 
@@ -93,6 +94,9 @@ def grow_checkpoint(
       dry_run: bool, whether nothing is written.
       progress: function of the number of bytes in all, which returns a context with a method
         `update(num_bytes)`, such as a `tqdm`.
+      beside: function of the list that is returned, called when all is checked and before anything
+        is written, which returns more files that appear with the checkpoint: a dict from suffix
+        (".meta") to bytes.
 
     Returns:
       list of `Written`, what becomes of each tensor.
@@ -138,7 +142,7 @@ def grow_checkpoint(
         changes.update(plan.changes(grown_others, are_tables=False))
         changes.update(plan.clocks)
         certify = certificates_of([*grown_tables, *grown_others])
-        return rewrite(reader, changes, out, force, dry_run, progress, certify)
+        return rewrite(reader, changes, out, force, dry_run, progress, certify, beside=beside)
 
 
 class _Plan:

@@ -133,6 +133,7 @@ def rewrite(
     dry_run: bool = False,
     progress: Progress | None = None,
     certify: Callable[[], Any] | None = None,
+    beside: Callable[[list[Written]], Mapping[str, bytes]] | None = None,
 ) -> list[Written]:
     """Writes a checkpoint anew. What is not named passes through bit for bit.
 
@@ -147,6 +148,8 @@ def rewrite(
         `update(num_bytes)`, such as a `tqdm`.
       certify: function without arguments that returns a list of `Certificate`, called when all
         tensors are written; they are put beside the checkpoint.
+      beside: function of what will be written, called before anything is, also with `dry_run`. It
+        returns more files that appear with the checkpoint, a dict from suffix (".meta") to bytes.
 
     Returns:
       list of `Written`, by name.
@@ -180,6 +183,7 @@ def rewrite(
             written.append(Written(name, _dtype_name(reader, name), shape, shape, size, False))
     writer = CheckpointWriter(out, force=force, source=reader.prefix)
     writer.check_room(sum(each.num_bytes for each in written))
+    files = {} if beside is None else beside(written)
     if dry_run:
         return written
     with (progress or Silence)(sum(each.num_bytes for each in written)) as bar:
@@ -195,6 +199,8 @@ def rewrite(
                 read.check_rest()
             if certify is not None:
                 writer.add_file(writer.prefix + SUFFIX, encode_certificates(certify()))
+            for suffix, content in files.items():
+                writer.add_file(writer.prefix + suffix, content)
     return written
 
 

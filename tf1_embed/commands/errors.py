@@ -8,6 +8,7 @@ import re
 
 # Arguments of functions whose options have other names.
 _OTHER_NAMES = {
+    "assets": "asset",
     "axes": "also",
     "checkpoint": "prefix",
     "fetches": "fetch",
@@ -21,6 +22,7 @@ _OTHER_NAMES = {
     "num_partitions": "partitions",
     "old_tokens": "old_vocab",
     "path": "file",
+    "saved_model": "prefix",
     "slot_values": "slot_value",
     "tables": "table",
     "tags": "tag",

@@ -7,7 +7,7 @@ import functools
 import re
 
 from tf1_embed.commands import initializers, options, output, questions
-from tf1_embed.commands.paths import Input
+from tf1_embed.commands.paths import Input, InputAsset, OutputModel
 
 
 def add_to(commands: options.Commands) -> None:
@@ -20,7 +20,8 @@ def add_to(commands: options.Commands) -> None:
         "tf1-embed grow runs/base --table embedding --rows 2 --also bias "
         "--out runs/grown/model.ckpt",
         "Append rows to tables, and to all that has a row for each of theirs. The model's original "
-        "code, given the larger number of rows, restores the result.",
+        "code, given the larger number of rows, restores the result. Of a SavedModel, and of a "
+        "checkpoint with --graph, the graph grows too, so that nothing of the code is needed.",
     )
     options.add_prefix(grow)
     options.add_tables(grow)
@@ -48,16 +49,40 @@ def add_to(commands: options.Commands) -> None:
     options.add_first_column(grow)
     options.add_reserved(grow)
     options.add_also(grow, "grow")
+    grow.add_argument(
+        "--graph",
+        action="store_true",
+        help="grow the graph beside the checkpoint as well, PREFIX.meta, and write it beside "
+        "--out; needs TensorFlow",
+    )
+    grow.add_argument(
+        "--keep",
+        metavar="NODE",
+        action="append",
+        default=[],
+        help="of a graph: a node, a pattern of nodes or an asset that has the number of rows and "
+        "stays as it is; those that grow are named by --also",
+    )
+    grow.add_argument(
+        "--asset",
+        metavar="NAME=FILE",
+        action="append",
+        default=[],
+        type=InputAsset,
+        help="of a SavedModel: the file that takes the place of an asset, such as "
+        "assets/words.txt=new_words.txt",
+    )
     initializers.add_to(grow)
     options.add_slot_values(grow, "new rows")
     options.add_slot_choice(grow, "old rows")
     options.add_clocks(grow)
     options.add_partition_strategy(grow)
-    options.add_output(grow)
+    options.add_output(
+        grow, "the checkpoint to write; of a SavedModel, its folder", "PATH", OutputModel
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from tf1_embed.checkpoint.grow import grow_checkpoint
     from tf1_embed.vocabulary import append_map
 
     by_name = _num_new_rows(arguments)
@@ -78,8 +103,9 @@ def _run(arguments: argparse.Namespace) -> int:
             raise ValueError("with --reserved give one --rows K for all tables")
         mapping = append_map(options.one_size(sizes), by_name, reserved)
     made = initializers.Initializers(arguments, lambda: mapping or _one_map(sizes, by_name))
+    function, of_graph = _function(arguments)
     grow = functools.partial(
-        grow_checkpoint,
+        function,
         arguments.prefix,
         tables,
         arguments.out,
@@ -91,8 +117,12 @@ def _run(arguments: argparse.Namespace) -> int:
         without_slots=arguments.without_slots,
         partition_strategy=arguments.partition_strategy,
     )
-    also, writing = options.also(arguments, "grow"), options.writing(arguments, "Growing")
-    if mapping is None and not isinstance(by_name, dict) and questions.at_terminal():
+    given, writing = (
+        of_graph or {"also": options.also(arguments, "grow")},
+        options.writing(arguments, "Growing"),
+    )
+    is_asked = of_graph is None and mapping is None and not isinstance(by_name, dict)
+    if is_asked and questions.at_terminal():
         matched = {each: options.sizes(arguments.prefix, [each]) for each in tables}
         apart = {each: found for each, found in matched.items() if len(set(found.values())) > 1}
         if apart:
@@ -100,9 +130,49 @@ def _run(arguments: argparse.Namespace) -> int:
             # The question comes when all else has been checked.
             grow(num_new_rows=by_name, also=[], **dict(writing, dry_run=True, progress=None))
             _ask_apart(apart, by_name)
-    written = grow(num_new_rows=by_name if mapping is None else None, also=also, **writing)
+    result = grow(num_new_rows=by_name if mapping is None else None, **given, **writing)
     counts = _counts(sizes, by_name, mapping)
-    return output.print_written(arguments, written, rows=counts, known=made.coverage())
+    model = None if of_graph is None else result
+    written = result if model is None else model.tensors
+    return output.print_written(arguments, written, counts, made.coverage(), model)
+
+
+def _function(arguments):
+    """Returns the function that grows what is given, and what it takes for a graph, or None."""
+    from tf1_embed.checkpoint.files.names import is_saved_model
+
+    is_model = is_saved_model(arguments.prefix)
+    if arguments.graph and is_model:
+        raise ValueError("--graph is of a checkpoint; the graphs of a SavedModel grow without it")
+    if arguments.asset and not is_model:
+        raise ValueError("--asset is of a SavedModel, which alone has assets")
+    if not arguments.graph and not is_model:
+        if arguments.keep:
+            raise ValueError("--keep is of a graph: give --graph, or the folder of a SavedModel")
+        from tf1_embed.checkpoint.grow import grow_checkpoint
+
+        return grow_checkpoint, None
+    from tf1_embed.saved.grow import grow_metagraph, grow_saved_model
+
+    of_graph = {
+        "also": None if arguments.also_found else options.also(arguments, "grow"),
+        "also_found": arguments.also_found,
+        "keep": arguments.keep,
+    }
+    if arguments.graph:
+        return grow_metagraph, of_graph
+    return grow_saved_model, dict(of_graph, assets=_assets(arguments))
+
+
+def _assets(arguments):
+    """Returns the files that take the places of assets, by their names."""
+    files = {}
+    for text in arguments.asset:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path) or name in files:
+            raise ValueError(f"--asset must be NAME=FILE, once for each asset; got {text!r}")
+        files[name] = path
+    return files
 
 
 def _num_new_rows(arguments):

@@ -15,6 +15,10 @@ from typing import IO, TYPE_CHECKING, Any, Iterable, Sequence
 
 if TYPE_CHECKING:
     from tf1_embed.checkpoint.rewrite import Written
+    from tf1_embed.saved.grow import GrownModel
+
+# Of a graph; a training's gradients have a constant for each operation on a table.
+_MOST_NODES = 20
 
 
 def say(text: str, file: IO[str] | None = None, end: str = "\n") -> None:
@@ -81,6 +85,7 @@ def print_written(
     written: Sequence[Written],
     rows: dict[str, dict[str, int]] | None = None,
     known: Sequence[dict[str, Any]] = (),
+    model: GrownModel | None = None,
 ) -> int:
     """Prints what became of each tensor; returns 0.
 
@@ -89,6 +94,7 @@ def print_written(
       written: what became of each tensor.
       rows: how many rows of each table were kept, moved, dropped and new.
       known: of how many new rows each file knew something, and what the others got.
+      model: of a graph that grew as well.
     """
     total = sum(each.num_bytes for each in written)
     if arguments.json:
@@ -102,6 +108,9 @@ def print_written(
             result["rows"] = rows
         if known:
             result["initializers"] = list(known)
+        if model is not None:
+            result["graph"] = [each._asdict() for each in model.nodes]
+            result["restored"] = model.num_proved
         return print_json(result)
     changed = [each for each in written if each.changed]
     print_columns(
@@ -125,7 +134,25 @@ def print_written(
     for each in written:
         if each.note is not None:
             say(f"{escaped(each.name)}: {each.note}")
+    if model is not None:
+        _print_graph(model)
     return print_end(arguments, total)
+
+
+def _print_graph(model):
+    """Prints what of a graph grew, and what stayed although it has the number of rows."""
+    grown = [each for each in model.nodes if each.new is not None]
+    kept = [each for each in model.nodes if each.new is None]
+    if len(grown) > _MOST_NODES:
+        say(f"{len(grown)} constants of the graph grew with them; --json lists them")
+    else:
+        print_columns([each.name, f"{each.old} → {each.new}"] for each in grown)
+    print_columns([each.name, f"{each.old}, kept"] for each in kept)
+    if model.num_proved:
+        say(
+            f"TensorFlow restored it; {counted(model.num_proved, 'variable')} that grew: as in the "
+            f"checkpoint, bit for bit"
+        )
 
 
 def print_end(arguments: argparse.Namespace, total: int | None = None) -> int:

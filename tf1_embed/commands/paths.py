@@ -31,11 +31,14 @@ class InputCheckpoint(Input):
         """Returns the files that are read; raises FileNotFoundError if there is none."""
         from tf1_embed.certificates import SUFFIX
         from tf1_embed.checkpoint.files.find import find_checkpoint
-        from tf1_embed.checkpoint.files.names import files_of
+        from tf1_embed.checkpoint.files.names import files_below, files_of, is_saved_model
 
         if self.endswith(SUFFIX):
             return super().files()
-        return files_of(find_checkpoint(self))
+        found = files_of(find_checkpoint(self))
+        if is_saved_model(self):
+            return found + files_below(self if os.path.isdir(self) else os.path.dirname(self))
+        return found + [path for path in [f"{find_checkpoint(self)}.meta"] if os.path.exists(path)]
 
 
 class Output(str):
@@ -54,6 +57,26 @@ class OutputCheckpoint(Output):
         from tf1_embed.checkpoint.files.names import files_of, new_files_of
 
         return files_of(self) + new_files_of(self)
+
+
+class OutputModel(OutputCheckpoint):
+    """What `grow` writes: a checkpoint, with its graph or without, or a SavedModel's folder."""
+
+    def files(self, arguments: argparse.Namespace) -> list[str]:
+        """Returns the files that are written or removed."""
+        from tf1_embed.checkpoint.files.names import files_below, is_saved_model
+
+        if is_saved_model(arguments.prefix):
+            return [self, *files_below(self)]
+        return super().files(arguments) + ([f"{self}.meta"] if arguments.graph else [])
+
+
+class InputAsset(Input):
+    """NAME=FILE, an asset and the file that takes its place."""
+
+    def files(self) -> list[str]:
+        """Returns the file that is read."""
+        return Input(self.partition("=")[2]).files()
 
 
 def check(arguments: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Files that appear together or not at all, whatever fails and whenever the process is killed.
+"""Files, and folders of them, that appear together or not at all, whatever fails or is killed.
 
     runs/.out.tf1_embed/    the working folder of runs/out: one run at a time has its lock
       new-0, new-1          what is written, until all of it is

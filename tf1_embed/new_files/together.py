@@ -100,6 +100,16 @@ class NewFiles:
         self._moves.append(Move(place, new, old, False, None, stays))
         return new
 
+    def add_folder(self, place: str) -> str:
+        """Adds a folder, which takes its place with all that is in it; returns the path to fill.
+
+        Raises:
+          FileExistsError: as for `add`.
+        """
+        folder = self.add(place)
+        os.mkdir(folder)
+        return folder
+
     def open(self, place: str, stays: bool = False) -> IO[bytes]:
         """Adds a file as `add` does; returns it, open for bytes."""
         return open(self.add(place, stays), "wb")
@@ -127,12 +137,15 @@ class NewFiles:
     def _publish(self):
         for each in self._moves:
             if each.new is not None:
+                for folder, _, names in os.walk(each.new):
+                    for name in (*names, ""):
+                        flush_to_disk(os.path.join(folder, name))
                 flush_to_disk(each.new)
             if not each.stays:
                 # Somebody may have written there, who takes no lock.
                 check_absent(each.place, self._force)
         places = self.places
-        if len(self._moves) == 1:
+        if len(self._moves) == 1 and not os.path.isdir(places[0]):
             # It takes one step, in which a reader finds the old file or the new one.
             os.replace(self._moves[0].new, places[0])
             published.extend(places)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 from typing import IO
 
 from tf1_embed.new_files.journal import undo
@@ -82,8 +83,11 @@ class WorkingFolder:
 
     def _remove_files(self):
         for name in os.listdir(self.folder):
-            if name != LOCK:
-                os.remove(self.path(name))
+            path = self.path(name)
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path)
+            elif name != LOCK:
+                os.remove(path)
 
 
 def has_leftovers(place: str) -> bool:

@@ -1,0 +1,1 @@
+"""Graphs that were saved with a model, grown with the tables of its checkpoint."""
