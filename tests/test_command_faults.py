@@ -120,6 +120,9 @@ COMMANDS = collections.OrderedDict(
         ("revert", "delta revert in/applied in/delta --out out/reverted"),
         ("export", "export in/base --table e --vocab in/base.txt --format glove "
                    "--out out/words.txt"),
+        ("shrink", "shrink in/longer --table e --last 2 --only-tables --out out/shrunk"),
+        ("repartition", "repartition in/base --table e --partitions 2 --partition-strategy mod "
+                        "--out out/parts"),
         ("plot", "plot in/base in/longer --table e --kind norms --projector out "
                  "--out out/norms.svg"),
     ]
