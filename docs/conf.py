@@ -123,9 +123,9 @@ def keep_pictures(app, what, name, obj, options, lines):
             break
         if block.startswith(("    ", "|")):
             blocks[number] = "::\n\n" + textwrap.indent(block, "    ")
-        else:  # Outside of backticks, an asterisk is one.
+        else:  # Outside of backticks, an asterisk is one, and so is a bar.
             parts = block.split("`")
-            parts[::2] = [part.replace("*", r"\*") for part in parts[::2]]
+            parts[::2] = [re.sub(r"[*|]", r"\\\g<0>", part) for part in parts[::2]]
             blocks[number] = "`".join(parts)
     lines[:] = "\n\n".join(blocks).split("\n")
 
