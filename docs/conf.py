@@ -90,10 +90,10 @@ myst_heading_anchors = 4
 # The notebooks are shown as they are stored; `make notebooks` runs them.
 nb_execution_mode = "off"
 
-# Only the docstrings are read: the site is built without TensorFlow and matplotlib.
+# Only the docstrings are read: the site is built without TensorFlow, protobuf and matplotlib.
 # The docstrings say of what type things are, with shapes and units.
 autodoc_typehints = "none"
-autodoc_mock_imports = ["tensorflow", "matplotlib"]
+autodoc_mock_imports = ["google", "matplotlib", "tensorflow"]
 autodoc_member_order = "bysource"
 autodoc_class_signature = "separated"
 autodoc_preserve_defaults = True
