@@ -90,10 +90,10 @@ myst_heading_anchors = 4
 # The notebooks are shown as they are stored; `make notebooks` runs them.
 nb_execution_mode = "off"
 
-# Only the docstrings are read: the site is built without TensorFlow and matplotlib.
+# Only the docstrings are read: the site is built without TensorFlow, protobuf and matplotlib.
 # The docstrings say of what type things are, with shapes and units.
 autodoc_typehints = "none"
-autodoc_mock_imports = ["tensorflow", "matplotlib"]
+autodoc_mock_imports = ["google", "matplotlib", "tensorflow"]
 autodoc_member_order = "bysource"
 autodoc_class_signature = "separated"
 autodoc_preserve_defaults = True
@@ -123,9 +123,9 @@ def keep_pictures(app, what, name, obj, options, lines):
             break
         if block.startswith(("    ", "|")):
             blocks[number] = "::\n\n" + textwrap.indent(block, "    ")
-        else:  # Outside of backticks, an asterisk is one.
+        else:  # Outside of backticks, an asterisk is one, and so is a bar.
             parts = block.split("`")
-            parts[::2] = [part.replace("*", r"\*") for part in parts[::2]]
+            parts[::2] = [re.sub(r"[*|]", r"\\\g<0>", part) for part in parts[::2]]
             blocks[number] = "`".join(parts)
     lines[:] = "\n\n".join(blocks).split("\n")
 
