@@ -6,7 +6,7 @@
 .PHONY: help demo demo-recommender demo-words test test-tf1 test-tf2 test-matrix
 .PHONY: test-clusters test-clusters-tf1 test-clusters-tf2
 .PHONY: doctest doctest-tf1 doctest-tf2 clients docs
-.PHONY: lint format benchmark jupyter notebooks wheel clean
+.PHONY: lint format bench bench-environments guard jupyter notebooks wheel clean
 
 TF1 := .venv/tf1/bin/python
 TF2 := .venv/tf2/bin/python
@@ -17,6 +17,9 @@ PYTHON_tf2 = $(shell requirements/find_python.sh 3.11 3.12 3.13 3.10)
 PYTHON_tf1 := $(shell requirements/find_python.sh 3.7)
 PYTHON_clients = $(PYTHON_tf1)
 PYTHON_jupyter = $(PYTHON_tf2)
+PYTHON_bench-torch = $(shell requirements/find_python.sh 3.11)
+PYTHON_bench-tfra = $(shell requirements/find_python.sh 3.11)
+PYTHON_bench-opennmt = $(shell requirements/find_python.sh 3.10)
 PYTHON_docs = $(shell requirements/find_python.sh 3.11 3.12 3.13)
 
 # The tests run in two processes: more threads than these would only wait for a core.
@@ -126,8 +129,18 @@ format: .venv/tf2/ready  ## Bring the code into that style
 	$(TF2) -m ruff check --fix
 	$(TF2) -m ruff format
 
-benchmark: .venv/tf2/ready  ## Measure the cost of a training step
-	$(TF2) benchmarks/step_cost.py
+PEERS := tf1 bench-torch bench-tfra bench-opennmt
+
+# One that cannot be made is a row of the tables, which says so.
+bench-environments: .venv/tf2/ready
+	-@$(MAKE) --keep-going --no-print-directory $(PEERS:%=.venv/%/ready)
+
+# ARGS=--quick, ARGS="--only steps --old-rows 10000"; ARGS=--help says what there is.
+bench: bench-environments  ## Measure tf1_embed beside its peers; writes docs/benchmarks.md
+	$(TF2) -m benchmarks $(ARGS)
+
+guard: .venv/tf2/ready  ## Notice what became slow, by ratios, in a minute
+	$(TF2) -m benchmarks.guard
 
 wheel: .venv/tf2/ready  ## Build the wheel and the source archive into dist/
 	rm -rf build dist

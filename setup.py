@@ -14,8 +14,8 @@ def read(path):
 
 
 NOTEBOOKS = ["ipykernel", "matplotlib", "nbclient", "tqdm"]
-TEST = ["argcomplete", "hypothesis", "pytest", "pytest-xdist", "setuptools", "tensorboard", "wheel"]
-TEST += NOTEBOOKS
+TEST = ["argcomplete", "hypothesis", "pyperf", "pytest", "pytest-xdist", "setuptools"]
+TEST += ["tensorboard", "wheel"] + NOTEBOOKS
 
 setup(
     name="tf1-embed",

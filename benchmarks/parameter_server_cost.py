@@ -1,6 +1,6 @@
 """What growing a table on parameter servers costs, beside training one plain table of all rows.
 
-The model is that of examples/parameter_server, the servers are two processes on this machine. Both
+The model is that of examples/parameter_server, the servers are processes on this machine. Both
 tables are partitioned over the servers, and take their steps in turn; the figures to quote are the
 ratios, and the bytes of a step, as TensorFlow counted them.
 
@@ -12,18 +12,22 @@ import json
 import os
 import sys
 import tempfile
+import time
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 import tf1_embed
-from benchmarks.step_cost import OPTIMIZERS, take_turns
 from examples.parameter_server.cluster import Cluster
 from examples.parameter_server.model import SampledLinkPredictor
 from examples.parameter_server.task import Task
 from examples.parameter_server.traffic import trace
 
 NUM_RELATIONS, NUM_CANDIDATES = 46, 64
+OPTIMIZERS = {
+    "sgd": lambda: tf.train.GradientDescentOptimizer(0.1),
+    "adam": lambda: tf.train.AdamOptimizer(0.01),
+}
 
 
 def save_old_rows(prefix, num_old_rows, dim):
@@ -93,11 +97,43 @@ def measure(task, num_old_rows, checkpoint, optimizer, args):
     return seconds, received
 
 
+def take_turns(run, draw, args, slow):
+    """Times the steps of all variants, one step of each a round.
+
+    Args:
+      run: dict from variant to the function that takes its step on a batch.
+      draw: function of a `np.random.RandomState` that returns a dict from variant to its batch.
+      args: with `warmup`, `steps` and `max_seconds`, as in `main`.
+      slow: variants whose first steps count too, since there may be only few of them.
+
+    Returns:
+      dict from variant to the seconds of each of its steps.
+    """
+    rng = np.random.RandomState(0)
+    variants = list(run)
+    seconds = {variant: [] for variant in variants}
+    for number in range(args.warmup + args.steps):
+        batch_before, batch = draw(rng), draw(rng)
+        # In an order of its own each round: what one leaves behind should not fall on one other.
+        for variant in [variants[index] for index in rng.permutation(len(variants))]:
+            if sum(seconds[variant]) > args.max_seconds and len(seconds[variant]) >= 3:
+                continue
+            if variant not in slow:
+                # A step follows one of its own kind, as in training, and finds the caches so.
+                run[variant](batch_before[variant])
+            start = time.perf_counter()
+            run[variant](batch[variant])
+            if number >= args.warmup or variant in slow:
+                seconds[variant].append(time.perf_counter() - start)
+    return seconds
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--old-rows", type=int, nargs="+", default=[10**5, 10**6])
+    parser.add_argument("--servers", type=int, default=2)
     parser.add_argument("--new-rows", type=int, default=10**4)
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--batch", type=int, default=1024)
@@ -111,13 +147,14 @@ def main(argv=None):
     if "TF_CONFIG" in os.environ:
         Task(json.loads(os.environ["TF_CONFIG"])).serve()
         return
-    print(f"TensorFlow {tf.__version__}, {args.new_rows} new rows of {args.dim}, 2 servers")
+    print(f"TensorFlow {tf.__version__}, {args.new_rows} new rows of {args.dim}")
+    print(f"{args.servers} servers")
     print("steps per second by the median; KB sent in a step; KB of its largest tensor")
     print(f"{'old rows':>9} {'opt':>5} {'full':>22} {'grown':>22} {'grown / full':>13}")
     command = [sys.executable, "-m", "benchmarks.parameter_server_cost"]
     with tempfile.TemporaryDirectory() as folder:
-        with Cluster(command, folder, num_workers=1) as cluster:
-            for server in cluster.tasks[:2]:
+        with Cluster(command, folder, args.servers, num_workers=1) as cluster:
+            for server in cluster.tasks[: args.servers]:
                 cluster.start(*server)
             task = Task(cluster.config("worker", 0))
             for num_old_rows in args.old_rows:

@@ -102,78 +102,106 @@ def draw_rows():
 # The tables of docs/benchmarks.md
 
 
-def read_table(heading):
-    """Returns the first table below a heading of the page, as a list of lists of cells."""
-    section = (DOCS / "benchmarks.md").read_text(encoding="utf-8").split(f"\n## {heading}\n")[1]
-    lines = re.search(r"(?:^\|.*\n)+", section, re.MULTILINE).group().splitlines()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+def read_table(part, caption=None):
+    """Returns a table of a measured part of the page, as a list of lists of cells."""
+    page = (DOCS / "benchmarks.md").read_text(encoding="utf-8")
+    text = page.split(f"<!-- measured: {part} -->\n")[1].split("<!-- end -->")[0]
+    if caption:
+        text = text.split(f"{caption}:\n")[1]
+    lines = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE).group().splitlines()
+    rows = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines]
     return rows[:1] + rows[2:]
 
 
 def ratio(cell):
-    """Returns the number in a cell's brackets, or else its only one."""
-    return float(re.search(r"\[(.*?)\]", f"{cell} [{cell}]").group(1))
+    """Returns the first number in a cell's brackets, or else its only one; NaN if there is none."""
+    found = re.search(r"\[([\d.,]+)", cell) or re.match(r"([\d.,]+)", cell)
+    return float(found.group(1).replace(",", "")) if found else float("nan")
 
 
-def draw_dots(axes, labels, series):
+def draw_dots(axes, labels, series, limits):
     """Draws one line of dots for each label; `series` maps a name to its values and style."""
     for name, (values, style) in series.items():
         axes.plot(values, range(len(labels)), linestyle="none", markersize=8, label=name, **style)
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xscale("log")
-    axes.set_xlim(0.5, 1500)
-    axes.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
+    axes.set_xlim(*limits)
+    ticks = [each for each in (1, 10, 100, 1000, 10000) if each <= limits[1]]
+    axes.set_xticks(ticks, list(map(str, ticks)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(axis="x", color=MUTED, alpha=0.3)
     axes.axvline(1, color=INK, linewidth=1)
 
 
-def draw_lookups():
-    """Draws the ratios of the lookups at batches of 1024, on either TensorFlow."""
-    header, *rows = read_table("A training step, by lookup")
+def draw_steps():
+    """Draws the steps of all peers over the bound, SGD at batches of 1024."""
+    header, *rows = read_table("steps", "SGD, batches of 1024")
+    rows = [row for row in rows if not row[0].startswith("bound")]
     styles = {
         "10 k": {"marker": "o", "markerfacecolor": "none", "color": OLD, "markeredgewidth": 2},
         "1 M": {"marker": "D", "color": NEW},
     }
-    columns = ["partition", "full training", "concat"]
-    with new_figure(9, 2.7) as figure:
-        for axes, version in zip(figure.subplots(1, 2, sharey=True), ("2.21", "1.15.5")):
-            series = {}
-            for size, style in styles.items():
-                (row,) = [each for each in rows if each[:3] == [version, size, "1024"]]
-                values = [ratio(row[header.index(column)]) for column in columns]
-                series[f"{size} old rows"] = values, style
-            draw_dots(axes, columns, series)
-            axes.set_title(f"TensorFlow {version}")
-            axes.set_xlabel("time of a step ÷ a table of the new rows alone")
+    series = {
+        f"{size} old rows": ([ratio(row[header.index(size)]) for row in rows], style)
+        for size, style in styles.items()
+    }
+    with new_figure(9, 4.2) as figure:
+        axes = figure.subplots()
+        draw_dots(axes, [row[0].replace("`", "") for row in rows], series, (0.5, 5000))
+        axes.set_xlabel("time of a step ÷ the bound: new rows trained, old rows gathered")
         axes.legend(loc="upper right")
     return figure
 
 
 def draw_optimizers():
-    """Draws the ratios of the three ways to train, for each optimizer."""
-    _, *rows = read_table("A training step, by optimizer")
+    """Draws the ratios of the ways to train in TensorFlow, for each optimizer."""
+    header, *rows = read_table("optimizers")
     full = {"marker": "s", "markerfacecolor": "none", "color": MUTED, "markeredgewidth": 2}
+    one = {"marker": "D", "color": OLD}
     series = {
-        "full training": ([ratio(row[2]) for row in rows], full),
-        "TrainableRowsOptimizer": ([ratio(row[4]) for row in rows], {"marker": "D", "color": OLD}),
+        name: ([ratio(row[header.index(name)]) for row in rows], style)
+        for name, style in (("full training", full), ("one variable", one))
     }
     with new_figure(9, 3.2) as figure:
         axes = figure.subplots()
-        draw_dots(axes, [row[0] for row in rows], series)
-        axes.set_xlabel("time of a step at 1 M rows ÷ the split path")
+        draw_dots(axes, [row[0] for row in rows], series, (0.5, 1500))
+        axes.set_xlabel("time of a step at 1 M rows ÷ tf1_embed with two variables")
         axes.legend(loc="upper right")
     return figure
 
 
-def main():
-    for name, draw in (
-        ("rows", draw_rows),
-        ("lookups", draw_lookups),
-        ("optimizers", draw_optimizers),
-    ):
+def draw_growing():
+    """Draws the ways to grow a checkpoint over `cp`, at each size."""
+    header, *rows = read_table("growing")
+    markers = ("o", "s", "D", "^")
+    series = {
+        size: (
+            [ratio(row[number]) for row in rows],
+            {"marker": marker, "markerfacecolor": "none", "color": OLD, "markeredgewidth": 2},
+        )
+        for (number, size), marker in zip(enumerate(header[1:], 1), markers)
+    }
+    with new_figure(9, 3.2) as figure:
+        axes = figure.subplots()
+        draw_dots(axes, [row[0].replace("`", "") for row in rows], series, (0.2, 200))
+        axes.set_xlabel("seconds ÷ cp of the same files")
+        axes.legend(loc="upper right")
+    return figure
+
+
+BENCHMARKS = {"steps": draw_steps, "optimizers": draw_optimizers, "growing": draw_growing}
+
+
+def draw_benchmarks():
+    """Draws the pictures of the benchmarks, from the tables in the page."""
+    for name, draw in BENCHMARKS.items():
         save(draw(), str(DOCS / "images" / f"{name}.svg"), force=True)
+
+
+def main():
+    save(draw_rows(), str(DOCS / "images" / "rows.svg"), force=True)
+    draw_benchmarks()
 
 
 if __name__ == "__main__":

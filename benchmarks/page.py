@@ -1,0 +1,260 @@
+"""Writes what was measured into docs/benchmarks.md, between its marks, and the pictures beside it.
+
+The prose is written by hand; a part begins with `<!-- measured: NAME -->` and ends with
+`<!-- end -->`. A part of which nothing was measured stays as it is.
+"""
+
+import re
+import statistics
+from pathlib import Path
+
+from benchmarks import growing, huge_pages, jobs, steps
+from benchmarks.resident import ROOT
+from benchmarks.results import Results, format_ratio, milliseconds
+
+DOCS = ROOT / "docs"
+PAGE = DOCS / "benchmarks.md"
+MARKS = r"(<!-- measured: {} -->\n).*?(<!-- end -->)"
+SIZES = {10**4: "10 k", 10**5: "100 k", 10**6: "1 M", 10**7: "10 M"}
+OPTIMIZERS = {"sgd": "SGD", "adagrad": "Adagrad", "adam": "Adam"}
+OPTIMIZERS.update(momentum="Momentum", rmsprop="RMSProp", ftrl="Ftrl")
+
+
+def write(folder, page=PAGE):
+    """Writes all parts of which there are results below `folder` into a page."""
+    text = page.read_text(encoding="utf-8")
+    for name, make in PARTS.items():
+        part = make(Path(folder))
+        pattern = re.compile(MARKS.format(name), re.DOTALL)
+        if part and pattern.search(text):
+            text = pattern.sub(lambda found, part=part: f"{found[1]}{part}\n{found[2]}", text)
+    page.write_text(text, encoding="utf-8")
+    print(f"Wrote {page}")
+
+
+def draw():
+    """Draws the pictures of the page, from its tables."""
+    # Imports TensorFlow, which the rest does without.
+    from benchmarks import pictures
+
+    pictures.draw_benchmarks()
+
+
+def load(folder, name):
+    """Returns the `Results` of a measurement, or None."""
+    path = folder / f"{name}.json"
+    found = path.with_suffix(".found.json")
+    return Results(path) if found.exists() else None
+
+
+def load_steps(folder, environment, optimizer, suffix=""):
+    """Returns a dict from a number of old rows to its `Results`."""
+    found = {}
+    for path in folder.glob(f"steps-{environment}-*-{optimizer}{suffix}.found.json"):
+        name = path.name[: -len(".found.json")]
+        number = re.fullmatch(rf"steps-{environment}-(\d+)-{optimizer}{suffix}", name)
+        if number:
+            found[int(number[1])] = load(folder, name)
+    return dict(sorted(found.items()))
+
+
+def machine(folder):
+    """Returns a line on what was measured on."""
+    lines = {
+        load(folder, path.name[: -len(".found.json")]).machine
+        for path in folder.glob("*.found.json")
+    }
+    return "; ".join(sorted(lines)) + "."
+
+
+def table(header, rows):
+    """Returns a table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(str, each)) + " |" for each in lines)
+
+
+def cell(results, name, size, reference="bound"):
+    """Returns the milliseconds of a peer and its ratio to another one."""
+    seconds = results.seconds(f"{name}, {size}")
+    if seconds is None:
+        return "–"
+    ratio = format_ratio(results.ratio(f"{name}, {size}", f"{reference}, {size}"))
+    return f"{milliseconds(seconds)} [{ratio}]"
+
+
+def step_tables(folder, environment):
+    """Returns the tables of training steps on one TensorFlow."""
+    parts = []
+    for optimizer, title in OPTIMIZERS.items():
+        results = load_steps(folder, environment, optimizer)
+        if not results:
+            continue
+        batches = sorted({size for each in results.values() for size in each.facts["batches"]})
+        for size in batches:
+            rows = []
+            for peer in steps.PEERS:
+                found = [each.found.get(peer.name) for each in results.values()]
+                if not any(found) or all(each and "cannot" in each for each in found):
+                    continue
+                rows.append(
+                    [peer.title] + [cell(each, peer.name, size) for each in results.values()]
+                )
+            heads = [SIZES.get(each, each) for each in results]
+            parts.append(f"{title}, batches of {size}:")
+            parts.append(table(["old rows", *heads], rows))
+        parts += cannot_lines(results, title)
+    return "\n\n".join(parts)
+
+
+def cannot_lines(results, title):
+    """Returns what was tried of peers that could not do the job, and of which sizes."""
+    reasons = {}
+    for old_rows, each in results.items():
+        for peer in steps.PEERS:
+            reason = (each.found.get(peer.name) or {}).get("cannot")
+            if reason:
+                reasons.setdefault((peer.title, reason), []).append(SIZES.get(old_rows, old_rows))
+    lines = [
+        f"- {peer}, {title}, {', '.join(map(str, sizes))}: {reason}."
+        for (peer, reason), sizes in reasons.items()
+    ]
+    return ["\n".join(lines)] if lines else []
+
+
+def libraries(folder):
+    """Returns a line that names every library and its version."""
+    names = {
+        fields["library"]
+        for path in folder.glob("steps-*.found.json")
+        for fields in load(folder, path.name[: -len(".found.json")]).found.values()
+        if "library" in fields
+    }
+    return ", ".join(sorted(names)) + "."
+
+
+def steps_part(folder):
+    """Returns the part on training steps, TensorFlow 2.21."""
+    tables = step_tables(folder, "tf2")
+    return tables and f"{machine(folder)} {libraries(folder)}\n\n{tables}"
+
+
+def memory_part(folder):
+    """Returns the part on memory and checkpoints."""
+    rows = []
+    for optimizer, title in OPTIMIZERS.items():
+        results = load_steps(folder, "tf2", optimizer)
+        if len(results) < 2 or optimizer not in ("sgd", "adagrad", "adam"):
+            continue
+        smallest, largest = min(results), max(results)
+        saved = max((size for size in results if size <= 10**6), default=smallest)
+        dim = results[smallest].facts["dim"]
+        more = 4 * dim * (largest - smallest)
+        for peer in steps.PEERS:
+            both = [results[each].found.get(peer.name) or {} for each in (smallest, largest)]
+            if peer.name == "floor" or not all("peak" in each for each in both):
+                continue
+            tables = (both[1]["peak"] - both[0]["peak"]) / more
+            bytes_saved = (results[saved].found.get(peer.name) or {}).get("checkpoint")
+            in_tables = bytes_saved / (4 * dim * saved) if bytes_saved else None
+            rows.append(
+                [
+                    title,
+                    peer.title,
+                    f"{tables:.2f} (up to {SIZES.get(largest, largest)})",
+                    f"{in_tables:.2f}" if in_tables else "–",
+                ]
+            )
+    header = ["optimizer", "", "peak memory, in tables", "checkpoint at 1 M rows, in tables"]
+    return rows and table(header, rows)
+
+
+def optimizers_part(folder, old_rows=10**6, size=1024):
+    """Returns the part on optimizers: times the split table's step."""
+    rows = []
+    names = {"dropped": "slices dropped only", "full": "full training"}
+    names["chosen_rows"] = "one variable"
+    for optimizer, title in OPTIMIZERS.items():
+        results = load_steps(folder, "tf2", optimizer).get(old_rows)
+        own = results and results.seconds(f"partition, {size}")
+        if own:
+            ratios = [results.ratio(f"{name}, {size}", f"partition, {size}") for name in names]
+            rows.append([title, milliseconds(own), *map(format_ratio, ratios)])
+    return rows and table(["optimizer", "two variables, ms", *names.values()], rows)
+
+
+def growing_part(folder):
+    """Returns the part on growing checkpoints."""
+    found = {}
+    for path in folder.glob("growing-*.found.json"):
+        results = load(folder, path.name[: -len(".found.json")])
+        found[results.facts["gigabytes"]] = results
+    if not found:
+        return None
+    found = dict(sorted(found.items()))
+    rows = []
+    for way in [*growing.WAYS, growing.VERIFY]:
+        cells = []
+        for results in found.values():
+            seconds, extra = results.seconds(way.name), results.found.get(way.name, {})
+            if seconds is None:
+                cells.append(extra.get("cannot", "–"))
+                continue
+            memory = statistics.median(extra["memory"]) / 1e6
+            ratio = format_ratio(results.ratio(way.name, "cp"))
+            cells.append(f"{seconds:.2f} s [{ratio}], {memory:,.0f} MB")
+        rows.append([way.title, *cells])
+    return table(["", *(f"{each:g} GB" for each in found)], rows)
+
+
+def jobs_part(folder):
+    """Returns the part on whole jobs."""
+    parts = []
+    for path in sorted(folder.glob("jobs-*.found.json")):
+        results = load(folder, path.name[: -len(".found.json")])
+        rows = []
+        for title, fields in results.found.items():
+            if fields.get("cannot"):
+                rows.append([title, fields["cannot"], "", ""])
+                continue
+            cells = [statistics.mean(fields[each]) for each in ("new", "old", "seconds")]
+            rows.append([title, *(f"{each:.3f}" for each in cells[:2]), f"{cells[2]:.1f} s"])
+        parts.append(f"{results.facts['data']}, {results.facts['new']} new entities:")
+        parts.append(table(["", "MRR, new facts", "MRR, old facts", "time"], rows))
+    return "\n\n".join(parts)
+
+
+def huge_part(folder):
+    """Returns the part on huge pages."""
+    rows = []
+    for environment, title in (("tf2", "2.21"), ("tf1", "1.15.5")):
+        without = load_steps(folder, environment, "sgd")
+        huge = load_steps(folder, environment, "sgd", huge_pages.SUFFIX)
+        for old_rows, results in huge.items():
+            if old_rows not in without:
+                continue
+            for name in ("bound", "partition", "full"):
+                for size in results.facts["batches"]:
+                    pair = [
+                        each.seconds(f"{name}, {size}") for each in (without[old_rows], results)
+                    ]
+                    if None in pair:
+                        continue
+                    first = huge[min(huge)].seconds(f"{name}, {size}")
+                    rows.append(
+                        [title, SIZES.get(old_rows, old_rows), size, name]
+                        + [milliseconds(each) for each in pair]
+                        + [f"{pair[1] / pair[0]:.2f}", f"{pair[1] / first:.2f}"]
+                    )
+    header = ["TensorFlow", "old rows", "batch", "", "ms", "ms, huge pages", "ratio"]
+    return rows and table([*header, f"over {SIZES[10**4]} rows"], rows)
+
+
+PARTS = {
+    "steps": steps_part,
+    "steps 1.15": lambda folder: step_tables(folder, "tf1"),
+    "optimizers": optimizers_part,
+    "memory": memory_part,
+    "growing": growing_part,
+    "jobs": jobs_part,
+    "huge pages": huge_part,
+}

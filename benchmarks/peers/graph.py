@@ -1,0 +1,121 @@
+"""What the peers in TensorFlow's graph mode have in common: a step for each size of batch."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from benchmarks.peers import protocol
+
+tf.logging.set_verbosity(tf.logging.ERROR)
+tf.disable_v2_behavior()
+
+
+class Model:
+    """A table, and how a batch is trained.
+
+    Attributes:
+      old, new: the variables that hold the old rows and the new ones, and the first row there:
+        (variable, row); `old` is None where there are no old rows.
+      vectors: function of the placeholders of a batch, that returns a list of the vectors that the
+        loss is of.
+      minimize: function of the loss that returns the training operation.
+      apart: whether old ids and new ids of a batch come apart, in two placeholders.
+    """
+
+    def __init__(self, old, new, vectors, minimize, apart=False):
+        self.old, self.new = old, new
+        self.vectors, self.minimize, self.apart = vectors, minimize, apart
+
+
+def optimizer(spec):
+    """Returns the optimizer that is asked for."""
+    rate = spec.learning_rate
+    return {
+        "sgd": lambda: tf.train.GradientDescentOptimizer(rate),
+        "adagrad": lambda: tf.train.AdagradOptimizer(rate, protocol.ADAGRAD_START),
+        "adam": lambda: tf.train.AdamOptimizer(rate, epsilon=protocol.ADAM_EPSILON),
+        "momentum": lambda: tf.train.MomentumOptimizer(rate, 0.9),
+        "rmsprop": lambda: tf.train.RMSPropOptimizer(rate),
+        "ftrl": lambda: tf.train.FtrlOptimizer(rate),
+    }[spec.optimizer]()
+
+
+def variable(name, spec, num_rows):
+    """Returns a variable of zeros, which `fill` gives its rows."""
+    shape = [num_rows, spec.dim]
+    return tf.get_variable(name, shape, initializer=tf.zeros_initializer(), use_resource=True)
+
+
+def no_rows(spec):
+    """Returns what stands for the old rows until `fill`: a view of one number."""
+    return np.broadcast_to(np.float32(0), (spec.old_rows, spec.dim))
+
+
+def serve(build, freezes=True):
+    """Serves the peer whose `build(spec)` returns a `Model`."""
+    protocol.serve(lambda spec: make(spec, build, freezes))
+
+
+def make(spec, build, freezes=True):
+    """Returns the `Peer` of a model, in a graph and a session of its own."""
+    with tf.Graph().as_default() as graph:
+        model = build(spec)
+        placeholders, steps = {}, {}
+        for size in spec.batches:
+            sizes = [size - size // 2, size // 2] if model.apart else [size]
+            placeholders[size] = [tf.placeholder(tf.int32, [each]) for each in sizes]
+            losses = [
+                tf.reduce_sum(tf.squared_difference(each, 1.0))
+                for each in model.vectors(*placeholders[size])
+            ]
+            steps[size] = model.minimize(tf.add_n(losses))
+        fills = {each: _fill(each) for each, _ in filter(None, (model.old, model.new))}
+        saver = tf.train.Saver()
+        ids = tf.placeholder(tf.int64, [None])
+        gathers = {each: tf.gather(each, ids) for each in fills}
+        config = tf.ConfigProto(
+            intra_op_parallelism_threads=spec.threads, inter_op_parallelism_threads=spec.threads
+        )
+        session = tf.Session(config=config)
+        session.run(tf.global_variables_initializer())
+        graph.finalize()
+    parts = [(model.new, spec.new_values())]
+    if model.old is not None:
+        parts += [((model.old[0], model.old[1] + at), each) for at, each in spec.old_chunks()]
+    for (each, start), values in parts:
+        at, new_values, fill = fills[each]
+        session.run(fill, {at: np.arange(start, start + len(values)), new_values: values})
+    runs = {size: session.make_callable(steps[size], placeholders[size]) for size in spec.batches}
+
+    def rows(wanted):
+        if model.old is None:
+            return session.run(gathers[model.new[0]], {ids: wanted})
+        is_new = wanted >= spec.old_rows
+        values = np.empty([len(wanted), spec.dim], np.float32)
+        places = {False: model.old, True: (model.new[0], model.new[1] - spec.old_rows)}
+        for which, (each, offset) in places.items():
+            chosen = is_new == which
+            values[chosen] = session.run(gathers[each], {ids: wanted[chosen] + offset})
+        return values
+
+    def save(folder):
+        saver.save(session, os.path.join(folder, "model.ckpt"), write_meta_graph=False)
+
+    return protocol.Peer(
+        step={size: (lambda batch, run=run: run(*batch)) for size, run in runs.items()},
+        prepare=spec.apart if model.apart else lambda each: (each,),
+        rows=rows,
+        save=save,
+        library=f"TensorFlow {tf.__version__}",
+        freezes=freezes,
+        of_new_only=model.old is None,
+    )
+
+
+def _fill(variable):
+    at = tf.placeholder(tf.int64, [None])
+    values = tf.placeholder(tf.float32, [None] + variable.shape.as_list()[1:])
+    return at, values, tf.scatter_update(variable, at, values).op

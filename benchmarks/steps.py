@@ -1,0 +1,280 @@
+"""What a training step costs, beside everything that a user might pick instead.
+
+Every peer is a process of its own, in an environment of its own. All peers of a measurement are
+there at once and take turns of some steps, in an order of its own each round; where the tables of
+all do not fit into memory, in groups, of which each has the floor, the bound and the partitioned
+table. A ratio is that of two turns of the same round.
+
+Before it is timed, each peer takes the same steps on the same batches, and is refused if it then
+has other vectors than the floor has.
+"""
+
+import random
+import statistics
+import tempfile
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from benchmarks.resident import Failed, Resident
+from benchmarks.results import Recorder, Results, format_ratio, milliseconds
+
+# environments: those it is run in; memory: what it may need, in tables, by optimizer.
+Peer = namedtuple("Peer", "name title environments memory")
+
+GRAPH = ("tf2", "tf1")
+ONE = {"sgd": 1.3, "adagrad": 2.3, "adam": 4.5, "momentum": 2.3, "rmsprop": 3.3, "ftrl": 3.3}
+OWN = dict.fromkeys(ONE, 1.1)
+TWICE = {name: tables + 1.5 for name, tables in ONE.items()}
+
+PEERS = [
+    Peer("floor", "floor: a table of the new rows alone", GRAPH, dict.fromkeys(ONE, 0)),
+    Peer("bound", "bound: the floor and a gather of the old rows", GRAPH, OWN),
+    Peer("partition", "**tf1_embed, two variables**", GRAPH, OWN),
+    Peer("chosen_rows", "**tf1_embed, one variable**", GRAPH, OWN),
+    Peer("cond", "the answer's cond", GRAPH, OWN),
+    Peer("dropped", "slices of old rows dropped", GRAPH, ONE),
+    Peer("full", "full training", GRAPH, ONE),
+    Peer("concat", "the question's concat", GRAPH, dict.fromkeys(ONE, 2.2)),
+    Peer("torch_two_tables", "PyTorch, two tables by hand", ("bench-torch",), OWN),
+    Peer("torch_hook", "PyTorch, a hook on the gradient", ("bench-torch",), TWICE),
+    Peer("peft_tokens", "PEFT `TrainableTokens`", ("bench-torch",), dict.fromkeys(ONE, 3.5)),
+    Peer("keras_two_layers", "Keras 3, two `Embedding` layers, compiled", ("tf2",), OWN),
+    Peer("tfra", "TensorFlow Recommenders Addons", ("bench-tfra",), dict.fromkeys(ONE, 2.5)),
+]
+IN_EVERY_GROUP = ("floor", "bound", "partition")
+
+# Seconds that a turn should take, and what counts as a slow step, of which a turn takes one.
+TURN_SECONDS, SLOW_SECONDS, SLOW_TURNS = 0.1, 0.4, 3
+TOLERANCE = 1e-4
+THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+
+def run(options):
+    """Measures all sizes and optimizers that are asked for, on each TensorFlow."""
+    for environment in options.tensorflow:
+        for old_rows, optimizer in measurements(options, environment):
+            spec = {
+                "old_rows": old_rows,
+                "new_rows": options.new_rows,
+                "dim": options.dim,
+                "batches": [256, 1024] if options.quick else options.batch,
+                "optimizer": optimizer,
+                "threads": options.threads,
+            }
+            run_one(spec, environment, options)
+
+
+def measurements(options, environment):
+    """Returns what is measured: pairs of a number of old rows and an optimizer."""
+    sizes = options.old_rows or ([10**4] if options.quick else [10**4, 10**5, 10**6, 10**7])
+    if options.optimizer:
+        return [(size, each) for each in options.optimizer for size in sizes]
+    if options.quick:
+        return [(size, "sgd") for size in sizes]
+    few = options.old_rows or [10**4, 10**6]
+    chosen = [(size, "sgd") for size in sizes]
+    chosen += [(size, each) for each in ("adagrad", "adam") for size in few]
+    if environment == "tf2":
+        chosen += [(max(few), each) for each in ("momentum", "rmsprop", "ftrl")]
+    return chosen
+
+
+def run_one(spec, environment, options):
+    """Measures one size under one optimizer, and prints what was found."""
+    peers = [
+        peer
+        for peer in PEERS
+        if (environment in peer.environments if environment == "tf1" else True)
+        and (not options.peers or peer.name in options.peers + list(IN_EVERY_GROUP))
+        and (spec["optimizer"] in ("sgd", "adagrad", "adam") or peer.environments == GRAPH)
+    ]
+    name = f"steps-{environment}-{spec['old_rows']}-{spec['optimizer']}"
+    path = options.folder / f"{name}{options.suffix}.json"
+    recorder = Recorder(path, environment=environment, **spec)
+
+    def record(name, size, number, seconds):
+        recorder.record(f"{name}, {size}", number, seconds)
+
+    recorder.write(measure(spec, peers, environment, options, record))
+    results = Results(path)
+    print(f"{name}: milliseconds at batches of {spec['batches']}, and the ratio to the bound")
+    for peer in peers:
+        cells = [cell(results, peer.name, size) for size in spec["batches"]]
+        why = results.found.get(peer.name, {}).get("cannot", "")
+        print(
+            f"  {peer.name:18}" + "".join(f"{each:>30}" for each in cells) + f"  {why}", flush=True
+        )
+
+
+def cell(results, name, size):
+    """Returns the milliseconds of a peer at a size of batches, and its ratio to the bound."""
+    seconds = results.seconds(f"{name}, {size}")
+    if seconds is None:
+        return "–"
+    ratio = results.ratio(f"{name}, {size}", f"bound, {size}")
+    return f"{milliseconds(seconds)} [{format_ratio(ratio)}]"
+
+
+def measure(spec, peers, environment, options, record):
+    """Measures peers at one size, under one optimizer, at all batches.
+
+    Args:
+      spec: dict, what the protocol sends.
+      peers: list of `Peer`s.
+      environment: "tf2" or "tf1", where peers in graph mode run.
+      options: with `rounds`, `python_of` (function of an environment), `folder`, `max_seconds`,
+        `environ` (more variables of the environment).
+      record: function of a peer's name, its batch, round and the seconds of its steps.
+
+    Returns:
+      dict from a peer's name to what else is known: `library`, `freezes`, `peak`, `checkpoint`; or
+      `cannot`.
+    """
+    found = {}
+    for group in groups(peers, spec):
+        with tempfile.TemporaryDirectory() as folder:
+            residents = start(group, spec, environment, options, found)
+            try:
+                check(residents, spec, Path(folder), found)
+                for size in spec["batches"]:
+                    take_turns(residents, size, options, record, found)
+                finish(residents, spec, Path(folder), found)
+            finally:
+                for resident in residents.values():
+                    resident.kill()
+    return found
+
+
+def groups(peers, spec):
+    """Returns lists of peers whose tables fit into memory together."""
+    table = 4 * spec["old_rows"] * spec["dim"]
+    room = 0.7 * psutil.virtual_memory().available / table
+
+    def need(peer):
+        # What a library itself needs, beside the table.
+        return peer.memory[spec["optimizer"]] + 4e8 / table
+
+    always = [peer for peer in peers if peer.name in IN_EVERY_GROUP]
+    others = [peer for peer in peers if peer.name not in IN_EVERY_GROUP]
+    found, left = [[]], room - sum(map(need, always))
+    for peer in others:
+        if need(peer) > left and found[-1]:
+            found.append([])
+            left = room - sum(map(need, always))
+        found[-1].append(peer)
+        left -= need(peer)
+    return [always + group for group in found]
+
+
+def start(group, spec, environment, options, found):
+    """Returns a dict from name to `Resident`, of the peers that can do the job."""
+    residents, threads = {}, dict.fromkeys(THREADS, str(spec["threads"]))
+    for peer in group:
+        of_peer = environment if peer.environments == GRAPH else peer.environments[0]
+        log = Path(options.folder) / "logs" / f"{of_peer}-{peer.name}.log"
+        module = f"benchmarks.peers.{peer.name}"
+        try:
+            residents[peer.name] = Resident(
+                options.python_of(of_peer), module, log, dict(threads, **options.environ)
+            )
+            residents[peer.name].tell(**spec)
+        except Failed as error:
+            found[peer.name] = {"cannot": str(error)}
+            residents.pop(peer.name, None)
+    return hear_all(residents, options.max_seconds, found)
+
+
+def hear_all(residents, timeout, found):
+    """Hears one answer of each; drops those that fail."""
+    for name, resident in list(residents.items()):
+        try:
+            answer = resident.hear(timeout)
+        except Failed as error:
+            answer = {"cannot": str(error)}
+        found.setdefault(name, {}).update(answer)
+        if "cannot" in answer:
+            residents.pop(name).kill()
+    return residents
+
+
+def ask(residents, name, found, **fields):
+    """Asks one peer; returns None, and drops it, if it fails."""
+    try:
+        return residents[name].ask(**fields)
+    except Failed as error:
+        found[name]["cannot"] = str(error)
+        residents.pop(name).kill()
+        return None
+
+
+def check(residents, spec, folder, found):
+    """Lets all take the same steps, and drops those that then have other vectors than the floor."""
+    size = spec["batches"][0]
+    steps = 5 if spec["old_rows"] <= 10**6 else 2
+    for name in list(residents):
+        answer = ask(residents, name, found, turn=size, first=0, warm=0, steps=steps, timeout=300)
+        if answer and ask(residents, name, found, rows=str(folder / f"{name}.npz")) is not None:
+            found[name]["estimate"] = min(answer["seconds"])
+    if "floor" in residents:
+        with np.load(folder / "floor.npz") as floor:
+            expected = dict(floor)
+    for name in list(residents):
+        if "floor" not in found or "cannot" in found["floor"]:
+            found[name]["cannot"] = "there was no floor to compare its vectors with"
+            residents.pop(name).kill()
+            continue
+        with np.load(folder / f"{name}.npz") as rows:
+            reason = difference(rows, expected, found[name]["freezes"])
+        if reason:
+            found[name]["cannot"] = f"{reason} after {steps} steps"
+            residents.pop(name).kill()
+
+
+def difference(rows, expected, freezes):
+    """Returns in what way vectors are not those of the floor, or None."""
+    distance = np.abs(rows["new"] - expected["new"]).max()
+    if not distance <= TOLERANCE:
+        return f"other vectors: new rows differ by up to {distance:.2g}"
+    same = np.array_equal(rows["old"].view(np.int32), expected["old"].view(np.int32))
+    if freezes and not same:
+        return "other vectors: old rows moved"
+    if not freezes and same:
+        return "other vectors: no old row moved, where all should train"
+    return None
+
+
+def take_turns(residents, size, options, record, found):
+    """Lets all take turns at batches of one size, and records them."""
+    order, first = random.Random(0), 100
+    for number in range(options.rounds):
+        names = list(residents)
+        order.shuffle(names)
+        for name in names:
+            estimate = found[name]["estimate"]
+            slow = estimate > SLOW_SECONDS
+            if slow and number >= min(SLOW_TURNS, options.rounds):
+                continue
+            steps = 1 if slow else int(min(60, max(2, TURN_SECONDS / estimate)))
+            # What others left in the caches is not what a step finds in training.
+            warm = 0 if slow else max(2, steps // 5)
+            answer = ask(
+                residents, name, found, turn=size, first=first, warm=warm, steps=steps, timeout=300
+            )
+            if answer is None:
+                continue
+            found[name]["estimate"] = statistics.median(answer["seconds"])
+            record(name, size, number, answer["seconds"])
+        first += 100
+
+
+def finish(residents, spec, folder, found):
+    """Asks all what memory they took, then lets them save a checkpoint."""
+    for name in list(residents):
+        found[name].update(ask(residents, name, found, memory=True) or {})
+        # Of the largest a checkpoint takes minutes, and as much of the disk.
+        if name in residents and spec["old_rows"] <= 10**6:
+            saved = ask(residents, name, found, save=str(folder / f"{name}-saved"), timeout=300)
+            found[name]["checkpoint"] = saved and saved["bytes"]
