@@ -14,8 +14,8 @@ def read(path):
 
 
 NOTEBOOKS = ["ipykernel", "matplotlib", "nbclient", "tqdm"]
-TEST = ["argcomplete", "hypothesis", "pyperf", "pytest", "pytest-xdist", "setuptools"]
-TEST += ["tensorboard", "wheel"] + NOTEBOOKS
+TEST = ["argcomplete", "hypothesis", "pytest", "pytest-xdist", "setuptools", "tensorboard", "wheel"]
+TEST += NOTEBOOKS
 
 setup(
     name="tf1-embed",
@@ -36,7 +36,7 @@ setup(
         "cli": ["argcomplete", "tqdm"],
         "notebooks": NOTEBOOKS,
         "test": TEST,
-        "dev": TEST + ["build", "mypy", "ruff", "types-tensorflow"],
+        "dev": TEST + ["build", "mypy", "pyperf", "ruff", "types-tensorflow"],
     },
     entry_points={"console_scripts": ["tf1-embed = tf1_embed.cli:main"]},
     keywords="tensorflow embedding fine-tuning frozen rows checkpoint vocabulary",

@@ -123,8 +123,7 @@ def start(way, folder, options, found, *args):
             command,
             cwd=ROOT,
             env=dict(os.environ, PYTHONPATH=str(ROOT)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             timeout=TIMEOUT,
             text=True,
         )

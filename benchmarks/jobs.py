@@ -104,8 +104,7 @@ def run_pykeen(snapshots, chosen, seed, options):
             [str(python), "-m", "benchmarks.pykeen_complex", facts, json.dumps(recipe)],
             cwd=ROOT,
             env=dict(os.environ, PYTHONPATH=str(ROOT), PYKEEN_HOME=folder, OMP_NUM_THREADS="1"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
         )
     if done.returncode:

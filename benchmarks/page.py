@@ -8,7 +8,7 @@ import re
 import statistics
 from pathlib import Path
 
-from benchmarks import growing, huge_pages, jobs, steps
+from benchmarks import growing, huge_pages, steps
 from benchmarks.resident import ROOT
 from benchmarks.results import Results, format_ratio, milliseconds
 

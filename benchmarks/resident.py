@@ -1,4 +1,4 @@
-"""A peer's process, which stays while others take their turns; see `benchmarks/peers/protocol.py`."""
+"""A process of a peer, there while others take turns; it speaks `benchmarks.peers.protocol`."""
 
 import json
 import os

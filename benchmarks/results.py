@@ -32,7 +32,8 @@ class Recorder:
     def record(self, name, round_number, seconds):
         """Adds a turn of what has this name."""
         runs = self._runs.setdefault(name, [])
-        metadata = dict(self.facts, name=name, round=round_number, loops=1, unit="second")
+        facts = {key: fact for key, fact in self.facts.items() if isinstance(fact, (str, int))}
+        metadata = dict(facts, name=name, round=round_number, loops=1, unit="second")
         runs.append(pyperf.Run(seconds, metadata=metadata))
 
     def write(self, found):
