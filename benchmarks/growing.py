@@ -56,8 +56,7 @@ def run_one(gigabytes, options):
         write_base(protocol.Job(folder, None))
         ways = [way for way in WAYS if prepare(way, folder, options, found)]
         order = random.Random(0)
-        rounds = 3 if gigabytes < 4 else 2
-        for number in range(rounds):
+        for number in range(min(options.rounds, 3)):
             order.shuffle(ways)
             for way in list(ways):
                 clear(folder, gigabytes)

@@ -17,7 +17,7 @@ def run(options):
     """Measures the smallest and the largest table, with huge pages."""
     options = copy.copy(options)
     options.environ, options.suffix = {"GLIBC_TUNABLES": TUNABLES}, SUFFIX
-    options.peers = ["cond", "full", "chosen_rows", "torch_two_tables"]
+    options.peers = ["apart", "full", "chosen_rows", "torch_two_tables"]
     options.optimizer = ["sgd"]
     options.old_rows = options.old_rows or ([10**4] if options.quick else [10**4, 10**6, 10**7])
     steps.run(options)

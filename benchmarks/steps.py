@@ -34,6 +34,7 @@ PEERS = [
     Peer("bound", "bound: the floor and a gather of the old rows", GRAPH, OWN),
     Peer("partition", "**tf1_embed, two variables**", GRAPH, OWN),
     Peer("chosen_rows", "**tf1_embed, one variable**", GRAPH, OWN),
+    Peer("apart", "ids apart: the bound, in one tensor", GRAPH, OWN),
     Peer("cond", "the answer's cond", GRAPH, OWN),
     Peer("dropped", "slices of old rows dropped", GRAPH, ONE),
     Peer("full", "full training", GRAPH, ONE),
