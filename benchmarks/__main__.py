@@ -14,10 +14,11 @@ import os
 import time
 from pathlib import Path
 
-from benchmarks import growing, huge_pages, jobs, page, steps
+from benchmarks import growing, huge_pages, jobs, page, scale, steps
 from benchmarks.resident import ROOT
 
 PARTS = {"steps": steps, "growing": growing, "jobs": jobs, "huge-pages": huge_pages}
+PARTS["scale"] = scale
 OPTIMIZERS = ("sgd", "adagrad", "adam", "momentum", "rmsprop", "ftrl")
 
 

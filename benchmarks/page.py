@@ -20,8 +20,12 @@ OPTIMIZERS = {"sgd": "SGD", "adagrad": "Adagrad", "adam": "Adam"}
 OPTIMIZERS.update(momentum="Momentum", rmsprop="RMSProp", ftrl="Ftrl")
 
 
-def write(folder, page=PAGE):
-    """Writes all parts of which there are results below `folder` into a page."""
+def write(folder, page=None):
+    """Writes all parts of which there are results below `folder` into a page, or both pages."""
+    if page is None:
+        for page in (PAGE, DOCS / "scale.md"):
+            write(folder, page)
+        return
     text = page.read_text(encoding="utf-8")
     for name, make in PARTS.items():
         part = make(Path(folder))
@@ -249,6 +253,45 @@ def huge_part(folder):
     return rows and table([*header, f"over {SIZES[10**4]} rows"], rows)
 
 
+BILLION_GB = 4 * 64 * 10**9 / 1e9
+
+
+def scale_part(folder):
+    """Returns the part on what touches every row, of docs/scale.md."""
+    results = load(folder, "scale")
+    if results is None or "slope" not in results.found["operations"]["load"]:
+        return None
+    sizes = results.facts["sizes"]
+    rows = []
+    for operation, each in results.found["operations"].items():
+        seconds = each["fixed"] + each["slope"] * BILLION_GB
+        rows.append(
+            [operation]
+            + [f"{one:.2f} s" for one in each["seconds"]]
+            + [f"{each['slope']:.2f}", f"{each['ratio']:.2f}", f"{seconds / 60:.0f} min"]
+        )
+    heads = [SIZES.get(size, f"{size / 1e6:g} M") for size in sizes]
+    heads += [
+        "seconds a GB",
+        f"{heads[-1]}, measured over predicted",
+        "a billion, one after the other",
+    ]
+    return table(["", *heads], rows)
+
+
+def network_part(folder):
+    """Returns the part on what a step sends, of docs/scale.md."""
+    results = load(folder, "scale")
+    if results is None:
+        return None
+    rows = [
+        [servers, *(f"{each:,.0f} KB" for each in sent), f"{max(sent) / min(sent):.2f}"]
+        for servers, sent in results.found["network"].items()
+    ]
+    heads = [f"{SIZES.get(size, size)} rows" for size in results.facts["server_rows"]]
+    return table(["servers", *heads, "most over least"], rows)
+
+
 PARTS = {
     "steps": steps_part,
     "steps 1.15": lambda folder: step_tables(folder, "tf1"),
@@ -257,4 +300,6 @@ PARTS = {
     "growing": growing_part,
     "jobs": jobs_part,
     "huge pages": huge_part,
+    "scale": scale_part,
+    "network": network_part,
 }

@@ -21,10 +21,10 @@ import numpy as np
 
 from benchmarks.growers.protocol import memory
 from benchmarks.resident import ROOT
+from benchmarks.results import Recorder
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
 
 DIM, NEW_ROWS = 64, 10**4
-BILLION = 10**9
 OPERATIONS = ("load", "grow", "verify", "merge")
 
 
@@ -41,7 +41,7 @@ def write(prefix, **tables):
             writer.add(name, np.dtype(np.float32), [rows, DIM], chunks)
 
 
-def run(operation, folder):
+def run_operation(operation, folder):
     """Runs one operation and prints its seconds and the memory it took."""
     if operation == "load":
         run_load(folder)
@@ -111,30 +111,44 @@ def remove(folder, name):
 
 
 def check_operations(sizes, folder, rounds):
-    """Prints what each operation took at each size, and what the largest should have taken."""
-    found, peaks = {}, {}
+    """Prints what each operation took at each size, and what the largest should have taken.
+
+    Returns:
+      dict from operation to its `seconds` and `memory` at each size, and if there are three sizes,
+      the `slope` in seconds a GB, the `fixed` seconds, and `ratio`, the largest over its prediction.
+    """
+    found = {each: {"seconds": [], "memory": []} for each in OPERATIONS}
     print(f"{'rows':>10}" + "".join(f"{each:>22}" for each in OPERATIONS))
     for rows in sizes:
         with tempfile.TemporaryDirectory(dir=folder) as own:
-            found[rows], peaks[rows] = measure(rows, own, rounds)
-        cells = (f"{found[rows][e]:.2f} s {peaks[rows][e] / 1e6:,.0f} MB" for e in OPERATIONS)
+            seconds, memory = measure(rows, own, rounds)
+        for operation in OPERATIONS:
+            found[operation]["seconds"].append(seconds[operation])
+            found[operation]["memory"].append(memory[operation])
+        cells = (f"{seconds[e]:.2f} s {memory[e] / 1e6:,.0f} MB" for e in OPERATIONS)
         print(f"{rows:>10}" + "".join(f"{each:>22}" for each in cells), flush=True)
     if len(sizes) < 3:
-        return
-    largest = sizes[-1]
-    gigabytes = np.array([4 * DIM * rows / 1e9 for rows in sizes[:-1]])
-    print("fitted to all but the largest: seconds a GB; the largest, measured over predicted; 1 G")
-    for operation in OPERATIONS:
-        seconds = np.array([found[rows][operation] for rows in sizes[:-1]])
-        slope, fixed = np.polyfit(gigabytes, seconds, 1)
-        predicted = fixed + slope * 4 * DIM * largest / 1e9
-        billion = fixed + slope * 4 * DIM * BILLION / 1e9
-        ratio = found[largest][operation] / predicted
-        print(f"  {operation:8}{slope:8.2f} s/GB{ratio:8.2f}{billion:10.0f} s")
+        return found
+    gigabytes = np.array([4 * DIM * rows / 1e9 for rows in sizes])
+    print("fitted to all but the largest: seconds a GB; the largest, measured over predicted")
+    for operation, each in found.items():
+        seconds = np.array(each["seconds"])
+        # The small ones are mostly noise, and say nothing of a GB.
+        weights = np.sqrt(gigabytes[:-1])
+        slope, fixed = np.polyfit(gigabytes[:-1], seconds[:-1], 1, w=weights)
+        ratio = seconds[-1] / (fixed + slope * gigabytes[-1])
+        each.update(slope=slope, fixed=fixed, ratio=ratio)
+        print(f"  {operation:8}{slope:8.2f} s/GB{ratio:8.2f}")
+    return found
 
 
 def check_network(sizes, servers):
-    """Prints what a step sends, by the number of servers and of rows."""
+    """Prints what a step sends, by the number of servers and of rows.
+
+    Returns:
+      dict from the number of servers to the KB of a step at each number of rows.
+    """
+    found = {}
     print("KB that a step sends, SGD, grown table (batches of 1024 triples)")
     print(f"{'servers':>10}" + "".join(f"{rows:>12}" for rows in sizes) + "   most over least")
     for count in servers:
@@ -146,13 +160,22 @@ def check_network(sizes, servers):
         ).stdout
         # rows, optimizer, then steps/s, KB, KB of the largest tensor: of full, of grown.
         rows = re.findall(r"^ +\d+ +sgd +(.+)$", output, re.MULTILINE)
-        sent = [float(row.split()[4]) for row in rows]
-        print(
-            f"{count:>10}"
-            + "".join(f"{each:>12.0f}" for each in sent)
-            + f"{max(sent) / min(sent):>18.2f}",
-            flush=True,
-        )
+        sent = found[str(count)] = [float(row.split()[4]) for row in rows]
+        cells = "".join(f"{each:>12.0f}" for each in sent)
+        print(f"{count:>10}{cells}{max(sent) / min(sent):>18.2f}", flush=True)
+    return found
+
+
+def run(options):
+    """Checks the derivations as part of `make bench`, and keeps what was found for the page."""
+    sizes = [10**4, 10**5, 3 * 10**5] if options.quick else [10**5, 10**6, 3 * 10**6, 10**7]
+    servers, server_rows = ([1], [10**4]) if options.quick else ([1, 2, 3, 4], [10**4, 10**6])
+    options.folder.mkdir(parents=True, exist_ok=True)
+    operations = check_operations(sizes, str(options.folder), 1 if options.quick else 2)
+    network = check_network(server_rows, servers)
+    Recorder(options.folder / "scale.json", sizes=sizes, server_rows=server_rows).write(
+        {"operations": operations, "network": network}
+    )
 
 
 def main(argv=None):
@@ -169,7 +192,7 @@ def main(argv=None):
     parser.add_argument("--run", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.run:
-        run(*options.run)
+        run_operation(*options.run)
         return
     free = shutil.disk_usage(options.folder or tempfile.gettempdir()).free
     needed = 4 * 4 * DIM * max(options.rows)

@@ -9,6 +9,7 @@ Before it is timed, each peer takes the same steps on the same batches, and is r
 has other vectors than the floor has.
 """
 
+import itertools
 import random
 import statistics
 import tempfile
@@ -18,8 +19,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from benchmarks.peers import protocol
 from benchmarks.resident import Failed, Resident
 from benchmarks.results import Recorder, Results, format_ratio, milliseconds
+from tf1_embed.checkpoint.files.writer import CheckpointWriter
 
 # environments: those it is run in; memory: what it may need, in tables, by optimizer.
 Peer = namedtuple("Peer", "name title environments memory")
@@ -92,6 +95,7 @@ def run_one(spec, environment, options):
         and (not options.peers or peer.name in options.peers + list(IN_EVERY_GROUP))
         and (spec["optimizer"] in ("sgd", "adagrad", "adam") or peer.environments == GRAPH)
     ]
+    options.folder.mkdir(parents=True, exist_ok=True)
     name = f"steps-{environment}-{spec['old_rows']}-{spec['optimizer']}"
     path = options.folder / f"{name}{options.suffix}.json"
     recorder = Recorder(path, environment=environment, **spec)
@@ -136,7 +140,8 @@ def measure(spec, peers, environment, options, record):
     """
     found = {}
     for group in groups(peers, spec):
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            spec = dict(spec, checkpoint=write_rows(spec, folder))
             residents = start(group, spec, environment, options, found)
             try:
                 check(residents, spec, Path(folder), found)
@@ -147,6 +152,19 @@ def measure(spec, peers, environment, options, record):
                 for resident in residents.values():
                     resident.kill()
     return found
+
+
+def write_rows(spec, folder):
+    """Writes the rows that tables begin with as a checkpoint of TensorFlow; returns its prefix."""
+    prefix, inputs = f"{folder}/rows", protocol.Spec(spec)
+    new = inputs.new_values()
+    with CheckpointWriter(prefix) as writer:
+        for name, last in (("old", []), ("new", [new]), ("all", [new])):
+            chunks = [] if name == "new" else (chunk for _, chunk in inputs.old_chunks())
+            rows = (0 if name == "new" else inputs.old_rows) + len(new) * len(last)
+            shape = [rows, inputs.dim]
+            writer.add(name, np.dtype(np.float32), shape, itertools.chain(chunks, last))
+    return prefix
 
 
 def groups(peers, spec):

@@ -69,7 +69,8 @@ def test_half_of_each_batch_are_new_ids_and_every_process_draws_the_same():
 def test_peer_trains_the_new_rows_as_numpy_does_and_leaves_the_old_ones(options, tmp_path):
     resident = Resident(sys.executable, "benchmarks.peers.partition", tmp_path / "log")
     try:
-        assert "TensorFlow" in resident.ask(**SPEC)["library"]
+        spec = dict(SPEC, checkpoint=steps.write_rows(SPEC, str(tmp_path)))
+        assert "TensorFlow" in resident.ask(**spec)["library"]
         answer = resident.ask(turn=16, first=0, warm=1, steps=4)
         assert len(answer["seconds"]) == 4 and min(answer["seconds"]) > 0
         resident.ask(rows=str(tmp_path / "rows.npz"))

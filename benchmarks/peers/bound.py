@@ -10,8 +10,8 @@ from benchmarks.peers import graph
 
 
 def build(spec):
-    old = graph.variable("old", spec, spec.old_rows)
-    new = graph.variable("new", spec, spec.new_rows)
+    old = graph.variable("old", spec)
+    new = graph.variable("new", spec)
     optimizer = graph.optimizer(spec)
     return graph.Model(
         old=(old, 0),

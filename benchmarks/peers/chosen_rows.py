@@ -7,7 +7,7 @@ from benchmarks.peers import graph
 
 
 def build(spec):
-    table = graph.variable("table", spec, spec.rows)
+    table = graph.variable("all", spec)
     new_rows = tf1_embed.Rows.range(spec.old_rows, spec.rows, spec.rows)
     optimizer = tf1_embed.TrainableRowsOptimizer(graph.optimizer(spec), {table: new_rows})
     return graph.Model(

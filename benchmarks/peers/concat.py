@@ -5,9 +5,7 @@ from benchmarks.peers import graph
 
 
 def build(spec):
-    table = tf1_embed.get_grown_table(
-        "table", spec.new_rows, old_rows=graph.no_rows(spec), use_resource=True
-    )
+    table = graph.grown_table(spec)
     optimizer = graph.optimizer(spec)
     return graph.Model(
         old=(table.frozen, 0),

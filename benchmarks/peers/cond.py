@@ -13,9 +13,7 @@ def build(spec):
             "a batch of old ids is a step too, in which Adam moves new rows that no batch named: "
             "other vectors"
         )
-    table = tf1_embed.get_grown_table(
-        "table", spec.new_rows, old_rows=graph.no_rows(spec), use_resource=True
-    )
+    table = graph.grown_table(spec)
     optimizer = graph.optimizer(spec)
     return graph.Model(
         old=(table.frozen, 0),

@@ -6,7 +6,7 @@ from benchmarks.peers import graph
 
 
 def build(spec):
-    new = graph.variable("new", spec, spec.new_rows)
+    new = graph.variable("new", spec)
     optimizer = graph.optimizer(spec)
     return graph.Model(
         old=None,

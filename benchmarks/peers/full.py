@@ -6,7 +6,7 @@ from benchmarks.peers import graph
 
 
 def build(spec):
-    table = graph.variable("table", spec, spec.rows)
+    table = graph.variable("all", spec)
     optimizer = graph.optimizer(spec)
     return graph.Model(
         old=(table, 0),

@@ -7,6 +7,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+import tf1_embed
 from benchmarks.peers import protocol
 
 tf.logging.set_verbosity(tf.logging.ERROR)
@@ -18,7 +19,8 @@ class Model:
 
     Attributes:
       old, new: the variables that hold the old rows and the new ones, and the first row there:
-        (variable, row); `old` is None where there are no old rows.
+        (variable, row); `old` is None where there are no old rows. A `variable` gets its rows from
+        the checkpoint; those of a table of tf1_embed have them.
       vectors: function of the placeholders of a batch, that returns a list of the vectors that the
         loss is of.
       minimize: function of the loss that returns the training operation.
@@ -43,15 +45,22 @@ def optimizer(spec):
     }[spec.optimizer]()
 
 
-def variable(name, spec, num_rows):
-    """Returns a variable of zeros, which `fill` gives its rows."""
-    shape = [num_rows, spec.dim]
-    return tf.get_variable(name, shape, initializer=tf.zeros_initializer(), use_resource=True)
+def variable(name, spec):
+    """Returns the variable of "old", "new" or "all" rows, which the checkpoint has by that name."""
+    shape = [{"old": spec.old_rows, "new": spec.new_rows, "all": spec.rows}[name], spec.dim]
+    return tf.get_variable(name, shape, use_resource=True)
 
 
-def no_rows(spec):
-    """Returns what stands for the old rows until `fill`: a view of one number."""
-    return np.broadcast_to(np.float32(0), (spec.old_rows, spec.dim))
+def grown_table(spec):
+    """Returns a table of tf1_embed, of two variables."""
+    return tf1_embed.get_grown_table(
+        "table",
+        spec.new_rows,
+        checkpoint=spec.checkpoint,
+        checkpoint_name="old",
+        initializer=spec.new_values(),
+        use_resource=True,
+    )
 
 
 def serve(build, freezes=True):
@@ -72,22 +81,21 @@ def make(spec, build, freezes=True):
                 for each in model.vectors(*placeholders[size])
             ]
             steps[size] = model.minimize(tf.add_n(losses))
-        fills = {each: _fill(each) for each, _ in filter(None, (model.old, model.new))}
-        saver = tf.train.Saver()
+        variables = {each for each, _ in filter(None, (model.old, model.new))}
         ids = tf.placeholder(tf.int64, [None])
-        gathers = {each: tf.gather(each, ids) for each in fills}
+        gathers = {each: tf.gather(each, ids) for each in variables}
+        stored = [each for each in variables if each.op.name in ("old", "new", "all")]
+        others = [each for each in tf.global_variables() if each not in stored]
+        saver, restorer = tf.train.Saver(), tf.train.Saver(stored) if stored else None
+        initializer = tf.variables_initializer(others)
         config = tf.ConfigProto(
             intra_op_parallelism_threads=spec.threads, inter_op_parallelism_threads=spec.threads
         )
         session = tf.Session(config=config)
-        session.run(tf.global_variables_initializer())
         graph.finalize()
-    parts = [(model.new, spec.new_values())]
-    if model.old is not None:
-        parts += [((model.old[0], model.old[1] + at), each) for at, each in spec.old_chunks()]
-    for (each, start), values in parts:
-        at, new_values, fill = fills[each]
-        session.run(fill, {at: np.arange(start, start + len(values)), new_values: values})
+    session.run(initializer)
+    if restorer:
+        restorer.restore(session, spec.checkpoint)
     runs = {size: session.make_callable(steps[size], placeholders[size]) for size in spec.batches}
 
     def rows(wanted):
@@ -113,9 +121,3 @@ def make(spec, build, freezes=True):
         freezes=freezes,
         of_new_only=model.old is None,
     )
-
-
-def _fill(variable):
-    at = tf.placeholder(tf.int64, [None])
-    values = tf.placeholder(tf.float32, [None] + variable.shape.as_list()[1:])
-    return at, values, tf.scatter_update(variable, at, values).op

@@ -63,9 +63,8 @@ def make(spec):
     model = TwoTables(spec)
     model.old.build()
     model.new.build()
-    for start, values in spec.old_chunks():
-        at = tf.range(start, start + len(values))
-        model.old.embeddings.value.scatter_update(tf.IndexedSlices(values, at))
+    # Not chunk by chunk: a variable that was once written to by row is copied wherever it is read.
+    model.old.embeddings.assign(np.concatenate([values for _, values in spec.old_chunks()]))
     model.new.embeddings.assign(spec.new_values())
     model.compile(optimizer(spec), SumOfSquares())
     model.make_train_function()

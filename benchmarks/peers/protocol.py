@@ -47,6 +47,8 @@ class Spec:
         self.optimizer = fields["optimizer"]
         self.threads = fields.get("threads", 2)
         self.seed = fields.get("seed", 0)
+        # Of TensorFlow: "old", "new" and "all" rows, as below.
+        self.checkpoint = fields.get("checkpoint")
         self.learning_rate = LEARNING_RATES[self.optimizer]
         self._block = np.random.RandomState(self.seed).randn(BLOCK_ROWS, self.dim).astype("f")
 

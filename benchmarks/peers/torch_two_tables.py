@@ -23,8 +23,9 @@ def make(spec):
         pytorch.descend(vectors, optimizer)
 
     def rows(ids):
-        table = torch.cat([old[: ids.max() + 1], new.weight.detach()])
-        return table[ids].numpy() if ids.max() < spec.old_rows else new.weight.detach().numpy()
+        if ids[0] >= spec.old_rows:
+            return new.weight.detach()[torch.from_numpy(ids - spec.old_rows)].numpy()
+        return old[torch.from_numpy(ids)].numpy()
 
     return pytorch.peer(step, rows, {"old": old, "new": new.weight}, optimizer)
 
