@@ -113,6 +113,12 @@ def read_table(part, caption=None):
     return rows[:1] + rows[2:]
 
 
+def has_table(part):
+    """Tells whether a part of the page was measured yet."""
+    page = (DOCS / "benchmarks.md").read_text(encoding="utf-8")
+    return f"<!-- measured: {part} -->\n<!-- end -->" not in page
+
+
 def ratio(cell):
     """Returns the first number in a cell's brackets, or else its only one; NaN if there is none."""
     found = re.search(r"\[([\d.,]+)", cell) or re.match(r"([\d.,]+)", cell)
@@ -194,9 +200,10 @@ BENCHMARKS = {"steps": draw_steps, "optimizers": draw_optimizers, "growing": dra
 
 
 def draw_benchmarks():
-    """Draws the pictures of the benchmarks, from the tables in the page."""
+    """Draws the pictures of the benchmarks, from those tables that the page has."""
     for name, draw in BENCHMARKS.items():
-        save(draw(), str(DOCS / "images" / f"{name}.svg"), force=True)
+        if has_table(name):
+            save(draw(), str(DOCS / "images" / f"{name}.svg"), force=True)
 
 
 def main():

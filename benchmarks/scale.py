@@ -115,7 +115,7 @@ def check_operations(sizes, folder, rounds):
 
     Returns:
       dict from operation to its `seconds` and `memory` at each size, and if there are three sizes,
-      the `slope` in seconds a GB, the `fixed` seconds, and `ratio`, the largest over its prediction.
+      the `slope` in seconds a GB, the `fixed` seconds, and `ratio`, the largest over predicted.
     """
     found = {each: {"seconds": [], "memory": []} for each in OPERATIONS}
     print(f"{'rows':>10}" + "".join(f"{each:>22}" for each in OPERATIONS))
