@@ -11,8 +11,10 @@ same name replaces; the page is written from all that is there. Nothing else sho
 
 import argparse
 import os
+import sys
 import time
 from pathlib import Path
+from subprocess import SubprocessError
 
 from benchmarks import growing, huge_pages, jobs, page, scale, steps
 from benchmarks.resident import ROOT
@@ -23,16 +25,22 @@ OPTIMIZERS = ("sgd", "adagrad", "adam", "momentum", "rmsprop", "ftrl")
 
 
 def main(argv=None):
-    options = parse_options(argv)
+    options, failed = parse_options(argv), []
     if not options.page:
         for name in options.only:
             start = time.perf_counter()
             print(f"== {name}", flush=True)
-            PARTS[name].run(options)
+            try:
+                PARTS[name].run(options)
+            except (LookupError, OSError, RuntimeError, ValueError, SubprocessError) as error:
+                # The others are measured all the same.
+                failed.append(name)
+                print(f"{name} failed: {type(error).__name__}: {error}", flush=True)
             print(f"== {name}: {time.perf_counter() - start:.0f} seconds", flush=True)
     if not options.quick:
         page.write(options.folder)
         page.draw()
+    return 1 if failed else 0
 
 
 def parse_options(argv):
@@ -77,4 +85,4 @@ def parse_options(argv):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

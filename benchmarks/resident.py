@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-class Failed(Exception):
+class Failed(RuntimeError):
     """Says what became of a peer's process."""
 
 
