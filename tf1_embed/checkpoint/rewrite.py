@@ -206,7 +206,8 @@ def rewrite(
 
 def _partitions(reader, name, change):
     """Returns how many partitions a tensor has before and after a change, None if as many."""
-    if change.old_shape is None or not change.shape:
+    # What was joined or renamed is not there before.
+    if change.old_shape is None or not change.shape or name not in reader.names():
         return None
     before, after = len(reader.slices(name)), len(change.slices or [None])
     return None if before == after else (before, after)
