@@ -160,7 +160,7 @@ def test_the_saved_graph_tells_what_underflown_clocks_begin_with(use_resource, t
     grown = load_checkpoint(tmp_path / "grown")
     assert (grown["beta1_power"], grown["beta2_power"]) == (0.5, np.float32(0.97))
     assert written["beta1_power"].note == (
-        "0 → 0.5, begins anew as new rows do; what trains beside them takes 0.35 of its step at "
+        "0 → 0.5, begins anew as new rows do; what trains beside them steps 0.35 times as far at "
         "first"
     )
     assert written["table"].note is None
@@ -178,7 +178,7 @@ def test_growth_says_how_far_others_step_after_a_short_training(tmp_path):
     note = grow(old, tmp_path / "grown")["beta1_power"].note
     _, before = Program(NUM_OLD, adam).restore(old).steps([0], 0, count=1)
     _, after = Program(NUM_OLD + NUM_NEW, adam).restore(tmp_path / "grown").steps([0], 0, count=1)
-    assert f"takes {after[0] / before[0]:.2g} of its step" in note
+    assert f"steps {after[0] / before[0]:.2g} times as far" in note
     assert 2 < after[0] / before[0] < 2.1
 
 

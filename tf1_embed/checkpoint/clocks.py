@@ -93,8 +93,8 @@ def fresh_clocks(
     Args:
       reader: `CheckpointReader`.
       slots: iterable of `Slot`, those that begin anew in some rows.
-      clocks: "fresh", or "keep" for no changes; None for "fresh", where nothing steps farther for
-        that.
+      clocks: "fresh", or "keep" for no changes; None for "fresh", but an error where others may
+        step up to 10 times too far for that (AdaMax, or unknown).
       values: dict from a clock's name, whole or the last part of it, to what it begins with, where
         the checkpoint does not tell.
 
@@ -252,8 +252,8 @@ def _set(reader: CheckpointReader, clock: Clock, first_values: dict[Clock, float
     value = first_values[clock]
     note = f"{clock.value:g} → {value:g}, begins anew as new rows do"
     share = _share(reader, clock, first_values)
-    if share is not None:
-        note += f"; what trains beside them takes {share:.2g} of its step at first"
+    if share is not None and f"{share:.2g}" != "1":
+        note += f"; what trains beside them steps {share:.2g} times as far at first"
     values = np.array([value], reader.dtype(clock.name).numpy)
     return Change(reader.dtype(clock.name), (), lambda: [values], old_shape=(), note=note)
 
