@@ -108,7 +108,10 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--version", action=_Version, nargs=0, help="tell the versions of it and of what it uses"
+        "--version",
+        action=_Version,
+        nargs=0,
+        help="print the versions of tf1-embed, TensorFlow and Python",
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")

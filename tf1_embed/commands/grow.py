@@ -23,7 +23,7 @@ def add_to(commands: options.Commands) -> None:
         "code, given the larger number of rows, restores the result. Of a SavedModel, and of a "
         "checkpoint with --graph, the graph grows too, so that nothing of the code is needed.",
     )
-    options.add_prefix(grow)
+    options.add_prefix(grow, "a checkpoint, its folder, or that of a SavedModel")
     options.add_tables(grow)
     how_many = grow.add_mutually_exclusive_group(required=True)
     how_many.add_argument(

@@ -86,11 +86,9 @@ def spellings(parser: argparse.ArgumentParser, names: Iterable[str]) -> dict[str
 # What is read.
 
 
-def add_prefix(parser: argparse.ArgumentParser) -> None:
-    """Adds PREFIX, the checkpoint that is read."""
-    parser.add_argument(
-        "prefix", metavar="PREFIX", type=InputCheckpoint, help="a checkpoint, or its folder"
-    )
+def add_prefix(parser: argparse.ArgumentParser, what: str = "a checkpoint, or its folder") -> None:
+    """Adds PREFIX, the checkpoint that is read; `what` says what it may be."""
+    parser.add_argument("prefix", metavar="PREFIX", type=InputCheckpoint, help=what)
 
 
 def add_table(parser: argparse.ArgumentParser) -> None:
@@ -338,7 +336,9 @@ def add_vectors(parser: argparse.ArgumentParser) -> None:
     """Adds what says how a file of vectors is read."""
     add_format(parser)
     parser.add_argument(
-        "--encoding", default="utf-8", help="that of the tokens in the file (default: utf-8)"
+        "--encoding",
+        default="utf-8",
+        help="that of the tokens in the file of vectors (default: utf-8)",
     )
     parser.add_argument(
         "--errors",
@@ -351,7 +351,8 @@ def add_vectors(parser: argparse.ArgumentParser) -> None:
         "--duplicates",
         choices=["first", "last", "error"],
         default="error",
-        help="which row of a token counts that the file has more than once (default: error)",
+        help="which row of a token counts that the file of vectors has more than once (default: "
+        "error)",
     )
 
 
@@ -361,7 +362,8 @@ def add_format(parser: argparse.ArgumentParser, required: bool = False) -> None:
         "--format",
         choices=["word2vec", "word2vec-bin", "glove", "npy"],
         required=required,
-        help="the file's format" + ("" if required else " (default: what the file shows)"),
+        help="the format of the file of vectors"
+        + ("" if required else " (default: what the file shows)"),
     )
 
 
@@ -459,8 +461,8 @@ def add_clocks(parser: argparse.ArgumentParser) -> None:
         "--clocks",
         choices=["fresh", "keep"],
         help="whether what counts the steps of Adam begins anew, as new slots do; if it goes on, "
-        "rows with new slots step up to 6 times too far (default: fresh, where nothing else steps "
-        "farther for it)",
+        "rows with new slots step up to 6 times too far (default: fresh; it must be said for what "
+        "may be AdaMax, where all else would step up to 10 times too far)",
     )
 
 
@@ -480,7 +482,7 @@ def add_output(
 
 def add_writing(parser: argparse.ArgumentParser) -> None:
     """Adds --force and --dry-run."""
-    parser.add_argument("--force", action="store_true", help="replace it if it exists")
+    parser.add_argument("--force", action="store_true", help="replace the output if it exists")
     parser.add_argument(
         "--dry-run", action="store_true", help="write nothing; print what would be written"
     )
