@@ -66,9 +66,15 @@ def _sentence(each):
         is_same_shape = each.old_shape == each.new_shape
         return "in values of no known size" if is_same_shape else "another dtype or shape"
     old = "old " if each.status == "grown" else ""
-    what = f"{old}entries on axis {each.axis}" if each.axis else f"{old}rows"
+    one, several = ("entry", "entries") if each.axis else ("row", "rows")
+    what = old + (one if each.num_rows == 1 else several)
+    what += f" on axis {each.axis}" if each.axis else ""
     if not each.num_changed:
-        return f"all {each.num_rows} {what} are the same"
+        return (
+            f"the {what} is the same"
+            if each.num_rows == 1
+            else f"all {each.num_rows} {what} are the same"
+        )
     far = how_far(each.largest_difference)
     if not each.old_shape:
         return far

@@ -83,15 +83,20 @@ def _sentence(each):
 
     name = output.escaped(each.table)
     if each.num_changed == 0:
+        if each.num_rows == 1:
+            return f"{name}: the old row is the same, bit for bit"
         return f"{name}: all {each.num_rows} old rows are the same, bit for bit"
     if each.num_changed is None:
+        if each.num_rows == 1:
+            return f"{name}: the old row is not that of the certificate"
         return (
             f"{name}: the {each.num_rows} old rows are not those of the certificate; which "
             f"of them differ only the old checkpoint could tell"
         )
     more = ", ..." if each.num_changed > len(each.first_ids) else ""
     far = how_far(each.largest_difference)
+    ids = "id" if each.num_changed == 1 else "ids"
     return (
-        f"{name}: {each.num_changed} of {each.num_rows} old rows changed {far}: ids "
+        f"{name}: {each.num_changed} of {each.num_rows} old rows changed {far}: {ids} "
         f"{', '.join(str(i) for i in each.first_ids)}{more}"
     )

@@ -364,9 +364,13 @@ def _undecided(holders):
         "this, too, has the number of rows, and may have to grow:"
         + "".join(lines)
         + "\nSay for each of it "
-        + ("whether it grows, `also` (--also NAME), or " if grows else "whether it ")
-        + "stays as it is, `keep` (--keep NAME, or a pattern)"
-        + ("; `also_found` (--also-found) grows all that can" if grows else "")
+        + ("whether it grows, `also` (--also with its whole name), or " if grows else "whether it ")
+        + "stays as it is, `keep` (--keep with its name or a pattern)"
+        + (
+            "; without these `also_found` (--also-found) grows all that can, variables too"
+            if grows
+            else ""
+        )
     )
 
 
