@@ -17,6 +17,8 @@ def parse_options(argv=None):
         "report.json, report.html and checkpoints.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
+    # The help says in words what these are: it shows no default that is suppressed.
+    parser.set_defaults(solve=True, budget=None)
     parser.add_argument(
         "--model", choices=sorted(QUERIES), default="complex", help="how a triple is scored"
     )
@@ -43,6 +45,7 @@ def parse_options(argv=None):
         "--no-solve",
         dest="solve",
         action="store_false",
+        default=argparse.SUPPRESS,
         help="train the new rows from random ones alone; without it they are also solved from the "
         "frozen model, trained on with old answers in view, and these are the ones that are "
         "merged; TransE, whose scores are not linear in a row, cannot be solved",
@@ -124,6 +127,7 @@ def parse_options(argv=None):
         "--budget",
         metavar="X",
         type=_positive(float),
+        default=argparse.SUPPRESS,
         help="the share of their MRR that old answers may lose to solved rows, such as 0.01; the "
         "weight of old queries is then chosen on validation triples (default: a weight of 1)",
     )

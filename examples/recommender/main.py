@@ -217,6 +217,7 @@ def parse_options(argv=None):
         "--data",
         metavar="PATH",
         required=True,
+        default=argparse.SUPPRESS,
         help="recbole's wheel, or the ml-100k.inter that it holds",
     )
     parser.add_argument("--what", choices=COLUMNS, default="items", help="what arrives")

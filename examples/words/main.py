@@ -236,6 +236,7 @@ def parse_options(argv=None):
             f"--{name}",
             metavar="PATH",
             required=True,
+            default=argparse.SUPPRESS,
             help=f"the {name} WordNet: {package}, or a folder with its data files",
         )
     parser.add_argument("--num-old", metavar="N", type=int, default=12000, help="old synsets")
