@@ -152,17 +152,35 @@ def test_a_dry_run_counts_as_well(workdir, capsys):
         ("--initializer parts:parts.txt --vectors-vocab w.txt", "--vectors-vocab is for"),
         ("--initializer donor:w.vec", "w.vec has none of the 4 old tokens, such as ['cat', 'dog',"),
         ("--initializer parts:parts.txt", "known of 1 of 3 new tokens, such as 'kitten'"),
+        ("--initializer mean --initializer zeros", "--initializer is given twice"),
+        ("--initializer e=mean --initializer e=zeros", "--initializer is given twice for e"),
+        ("--initializer bad.npy", "--initializer bad.npy is no .npy file of numbers"),
+        ("--initializer empty.npy", "--initializer empty.npy is no .npy file of numbers"),
+        ("--also bias", "--only-tables grows nothing else: give no --also with it"),
+        ("--initializer zeros --seed 5", "--seed is for an --initializer or a --fallback that"),
+        ("--seed 5", "--seed is for an --initializer or a --fallback that draws"),
         ("--initializer parts:bad.txt", "bad.txt, line 1: expected a token and its parts"),
         ("--initializer vectors:wide.vec", "wide.vec has vectors of dim 3, but 'e' has rows of"),
     ],
 )
 def test_what_does_not_fit_is_told_and_nothing_is_written(workdir, capsys, options, error):
     Path("bad.txt").write_text("kitten lion\n")
+    Path("bad.npy").write_text("rows")
+    Path("empty.npy").write_text("")
     Path("wide.vec").write_text("1 3\nkitten 1 2 3\n")
     assert run(f"{GROW} --table e --only-tables {options}") == 2
     message = capsys.readouterr().err
     assert message.startswith("tf1-embed: ") and error in message
     assert not list(workdir.glob("new.[di]*"))
+
+
+@pytest.mark.parametrize("name", ["", "e="])
+def test_paths_may_have_an_equals_sign(workdir, name):
+    Path("day=3").mkdir()
+    Path("w.vec").rename("day=3/w.vec")
+    options = f"--initializer {name}vectors:day=3/w.vec --fallback glorot_normal --seed 5"
+    assert run(f"{GROW} --only-tables {options}") == 0
+    np.testing.assert_array_equal(grown()[:2], [VECTORS[2], VECTORS[0]])
 
 
 def test_files_by_token_need_vocabularies_and_ids_are_told(workdir, capsys):

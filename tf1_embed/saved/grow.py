@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple, Sequence
 
 from tf1_embed.checkpoint.files.catalog import Catalog
 from tf1_embed.checkpoint.files.find import find_checkpoint, nearest_first
-from tf1_embed.checkpoint.files.names import is_saved_model
+from tf1_embed.checkpoint.files.names import files_below, files_of, is_saved_model
 from tf1_embed.checkpoint.grow import grow_checkpoint
 from tf1_embed.checkpoint.rewrite import Written
 from tf1_embed.checkpoint.slots import variable_name
-from tf1_embed.new_files import NewFiles, check_absent
-from tf1_embed.saved.assets import Asset, find_assets
+from tf1_embed.new_files import NewFiles, check_absent, check_not_read, has_leftovers
+from tf1_embed.saved.assets import Asset, count_lines, find_assets
 from tf1_embed.saved.files import (
     BINARY,
     FINGERPRINT,
@@ -115,7 +115,8 @@ def grow_saved_model(
 
     Raises:
       FileNotFoundError: if there is no such SavedModel, or asset.
-      FileExistsError: if `out` exists and not `force`, or is the input, in it or around it.
+      FileExistsError: if `out` exists and not `force`, or is the input, in it or around it, or has
+        one of `assets` in it.
       KeyError: if a name in `also`, `keep` or `assets` matches nothing.
       ValueError: if it is not said what becomes of something that has the number of rows, or it
         cannot grow; if the graph contradicts itself; if TensorFlow cannot restore the result; if
@@ -128,9 +129,10 @@ def grow_saved_model(
         )
     folder = folder if os.path.isdir(folder) else os.path.dirname(folder) or "."
     _check_out(folder, out, force)
+    check_not_read(files_below(out), map(os.fspath, (assets or {}).values()))
     name, message = read_saved_model(folder)
     _check_kind(folder, message)
-    prefix = find_checkpoint(os.path.join(folder, _VARIABLES))
+    prefix = find_checkpoint(os.path.join(folder, _PREFIX))
     graphs = list(message.meta_graphs)
     found_assets = find_assets(os.path.join(folder, _ASSETS))
     decision = _Decision(
@@ -149,6 +151,9 @@ def grow_saved_model(
         new = files.add_folder(out)
         _copy(folder, new, {os.path.join(folder, _VARIABLES), os.path.join(folder, name)})
         os.mkdir(os.path.join(new, _VARIABLES))
+        _copy(
+            os.path.join(folder, _VARIABLES), os.path.join(new, _VARIABLES), set(files_of(prefix))
+        )
         written = grow(out=os.path.join(new, _PREFIX), **decision.options())
         # A SavedModel has no file that names the latest checkpoint.
         os.remove(os.path.join(new, _VARIABLES, "checkpoint"))
@@ -197,12 +202,15 @@ def grow_metagraph(
 
     Raises:
       FileNotFoundError: if there is no such checkpoint, or no graph beside it.
+      FileExistsError: if a checkpoint or a graph is at `out` and not `force`, or it is the input.
       KeyError, ValueError: as for `grow_saved_model`.
     """
     prefix = find_checkpoint(checkpoint)
     meta_graph = read_meta_graph(f"{prefix}.meta")
     decision = _Decision(prefix, [meta_graph], also, also_found, keep, {}, [], options)
     place = os.fspath(out)
+    if not has_leftovers(place):
+        check_absent(f"{place}.meta", force)
     written = grow_checkpoint(
         prefix,
         tables,
@@ -273,7 +281,7 @@ class _Decision:
 
     def _strategy(self):
         """Finds how lookups in the graphs send ids to partitions."""
-        found = strategies(
+        self._strategies = found = strategies(
             Nodes(nodes)
             for each in self._graphs
             for nodes in [
@@ -283,16 +291,34 @@ class _Decision:
         )
         given = self._options.get("partition_strategy")
         if given is None and len(found) == 1:
-            self._options["partition_strategy"] = found.pop()
+            (self._options["partition_strategy"],) = found
         elif given is not None and found and given not in found:
             raise ValueError(
                 f"`partition_strategy` is {given!r}, but lookups in the graph send ids to "
-                f"partitions by {found.pop()!r}"
+                f"partitions by {next(iter(found))!r}"
             )
+
+    def _check_strategy(self):
+        """Raises a ValueError if partitions that grow are looked up by another strategy."""
+        given = self._options.get("partition_strategy")
+        grown = {
+            node: variable.tensor.name
+            for each in self._saved
+            for node, variable in each.variables.items()
+            if variable.tensor.num_pieces > 1
+        }
+        for strategy, nodes in self._strategies.items():
+            for node in sorted(nodes.intersection(grown) if strategy != given else ()):
+                raise ValueError(
+                    f"`partition_strategy` is {given!r}, but a lookup in the graph sends ids to "
+                    f"partitions of {variable_name(grown[node])!r} by {strategy!r}. Grow tables "
+                    f"of different strategies one after the other"
+                )
 
     def _grow(self, written):
         tensors = grown_tensors(Catalog(self._prefix), written)
         self._saved = [SavedGraph(each, tensors) for each in self._graphs]
+        self._check_strategy()
         known = {v.tensor.name for each in self._saved for v in each.variables.values()}
         missing = sorted(set(tensors) - known)
         if missing:
@@ -302,10 +328,12 @@ class _Decision:
                 f"graph by its code"
             )
         holders = {h.name: h for each in self._saved for h in each.holders}
-        sizes = {each.sizes[0] for each in tensors.values()}
+        sizes = [each.sizes for each in tensors.values()]
         for each in self._found_assets:
-            if each.num_lines in sizes or each.num_lines + 1 in sizes:
-                holders[each.name] = _of_asset(each, self._assets)
+            count = each.num_lines
+            most = [new - (old - count) for old, new in sizes if old in (count, count + 1)]
+            if most:
+                holders[each.name] = _of_asset(each, self._assets, max(most))
         grow, kept = self._decide(holders)
         grown = [each for saved in self._saved for each in saved.grow(grow)]
         grown += [holders[name] for name in grow if name in self._assets]
@@ -374,10 +402,18 @@ def _undecided(holders):
     )
 
 
-def _of_asset(asset: Asset, given):
+def _of_asset(asset: Asset, given, most_lines):
     what = f"{asset.num_lines} lines"
     if asset.name in given:
-        return Holder(asset.name, what, f"as {os.fspath(given[asset.name])}", None, None)
+        path = os.fspath(given[asset.name])
+        num_lines = count_lines(path)
+        # A vocabulary may have fewer tokens than there are rows, and no more.
+        if num_lines > most_lines:
+            raise ValueError(
+                f"`assets` (--asset) has {path!r} for {asset.name!r}, of {num_lines} lines, but "
+                f"there will be rows for {most_lines} only"
+            )
+        return Holder(asset.name, what, f"as {path}, {num_lines} lines", None, None)
     reason = f"give the file that takes its place, `assets` (--asset {asset.name}=FILE)"
     return Holder(asset.name, what, None, reason, None)
 
@@ -401,7 +437,7 @@ def _check_out(folder, out, force):
             f"`out` must be another folder than the SavedModel that is read, neither in it nor "
             f"around it; got {out!r}"
         )
-    if os.path.lexists(out) and not is_saved_model(out):
+    if os.path.lexists(out) and not (os.path.isdir(out) and is_saved_model(out)):
         raise FileExistsError(
             f"`out` {out!r} exists and is no SavedModel, so that it is not replaced; choose "
             f"another name"
