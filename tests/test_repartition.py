@@ -178,3 +178,15 @@ def test_what_cannot_be_right_is_refused_and_nothing_is_written(folder, name):
     with pytest.raises(ValueError, match=message):
         repartition_checkpoint(checkpoint, out=folder / "new", **arguments)
     assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("suffix", ["_new_rows", "_trainable_rows"])
+def test_both_variables_of_a_split_table_are_named_or_none(tmp_path, suffix):
+    tables = {"e": counting_rows(6), f"e{suffix}": counting_rows(3, start=6)}
+    prefix = save_checkpoint(tmp_path / "old", tables)
+    for name in tables:
+        with pytest.raises(ValueError, match=f"'e' is split.* 'e{suffix}' as well: name both"):
+            repartition_checkpoint(prefix, [name], tmp_path / "new", 2, "mod")
+    repartition_checkpoint(prefix, list(tables), tmp_path / "new", 2, "mod")
+    expected = {name: in_partitions(rows, 2, "mod") for name, rows in tables.items()}
+    assert_same(load_checkpoint(tmp_path / "new"), expected)

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Sequence
 from tf1_embed.checkpoint.files.reader import CheckpointReader
 from tf1_embed.checkpoint.growth import Growth, certificates_of
 from tf1_embed.checkpoint.rewrite import Change, Written, rewrite
-from tf1_embed.checkpoint.slots import name_parts
+from tf1_embed.checkpoint.slots import (
+    CHOSEN_ROWS,
+    NEW_ROWS,
+    name_parts,
+    trainable_name,
+    variable_name,
+)
 from tf1_embed.checkpoint.vocabulary_axis import check_once, slots_of, table_axes
 from tf1_embed.rows import Rows
 from tf1_embed.vocabulary import IdMap
@@ -62,8 +68,9 @@ def repartition_checkpoint(
       FileExistsError: if `out` exists and not `force`, or is the input.
       KeyError: if a name in `tables` matches nothing.
       ValueError: if `num_partitions` is not positive or more than a table has rows, `tables` names
-        another axis than that of rows, a strategy is needed and not given, or it is not known what
-        TensorFlow calls a slot variable under so many partitions.
+        another axis than that of rows, or one of the two variables of a split table and not the
+        other, a strategy is needed and not given, or it is not known what TensorFlow calls a slot
+        variable under so many partitions.
       OSError: if the disk is full.
       CheckpointDamaged: if the checkpoint is damaged.
     """
@@ -71,6 +78,7 @@ def repartition_checkpoint(
         raise ValueError(f"`num_partitions` (--partitions) must be 1 or more, got {num_partitions}")
     with CheckpointReader(checkpoint) as reader:
         axes = table_axes(reader, tables)
+        _check_split(reader, {axis.name for axis in axes})
         slots = {axis.name: slots_of(reader, axis) for axis in axes}
         check_once(axes, [slot for each in slots.values() for slot in each], "change")
         changes: dict[str, Change | None] = {}
@@ -98,6 +106,22 @@ def repartition_checkpoint(
                     changes[name] = growth.change(name, 0, slot.source, slot.source, parts)
         certify = certificates_of(growths)
         return rewrite(reader, changes, out, force, dry_run, progress, certify)
+
+
+def _check_split(reader, named):
+    """Raises a ValueError if but one of the two variables of a split table is named.
+
+    The model cuts both by one partitioner, and TensorFlow would fill the other's partitions by
+    their places.
+    """
+    for name in reader.names():
+        for suffix in (NEW_ROWS, CHOSEN_ROWS):
+            other = trainable_name(name, suffix)
+            if other in reader.names() and (name in named) != (other in named):
+                raise ValueError(
+                    f"{variable_name(name)!r} is split, and its partitioner cuts "
+                    f"{variable_name(other)!r} as well: name both in `tables`, or merge them first"
+                )
 
 
 def _note(num_partitions, old_strategy, new_strategy):
