@@ -152,6 +152,10 @@ def test_a_dry_run_counts_as_well(workdir, capsys):
         ("--initializer parts:parts.txt --vectors-vocab w.txt", "--vectors-vocab is for"),
         ("--initializer donor:w.vec", "w.vec has none of the 4 old tokens, such as ['cat', 'dog',"),
         ("--initializer parts:parts.txt", "known of 1 of 3 new tokens, such as 'kitten'"),
+        ("--initializer mean --initializer zeros", "--initializer is given twice"),
+        ("--initializer e=mean --initializer e=zeros", "--initializer is given twice for e"),
+        ("--initializer zeros --seed 5", "--seed is for an --initializer or a --fallback that"),
+        ("--seed 5", "--seed is for an --initializer or a --fallback that draws"),
         ("--initializer parts:bad.txt", "bad.txt, line 1: expected a token and its parts"),
         ("--initializer vectors:wide.vec", "wide.vec has vectors of dim 3, but 'e' has rows of"),
     ],
@@ -163,6 +167,15 @@ def test_what_does_not_fit_is_told_and_nothing_is_written(workdir, capsys, optio
     message = capsys.readouterr().err
     assert message.startswith("tf1-embed: ") and error in message
     assert not list(workdir.glob("new.[di]*"))
+
+
+@pytest.mark.parametrize("name", ["", "e="])
+def test_paths_may_have_an_equals_sign(workdir, name):
+    Path("day=3").mkdir()
+    Path("w.vec").rename("day=3/w.vec")
+    options = f"--initializer {name}vectors:day=3/w.vec --fallback glorot_normal --seed 5"
+    assert run(f"{GROW} --only-tables {options}") == 0
+    np.testing.assert_array_equal(grown()[:2], [VECTORS[2], VECTORS[0]])
 
 
 def test_files_by_token_need_vocabularies_and_ids_are_told(workdir, capsys):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tf1_embed.vocabulary import IdMap
 
 _PLAIN = ("zeros", "glorot_normal", "mean", "mean_and_covariance", "constant:NUMBER", "copy_of:ID")
+_DRAWN = ("glorot_normal", "mean_and_covariance")
 _OTHERS = ("a .npy file", "vectors:FILE", "donor:FILE", "parts:FILE")
 # Read from a file that knows something of each new row.
 _KINDS = ("vectors", "donor", "parts")
@@ -23,7 +24,7 @@ class Initializer(Input):
 
     def files(self) -> list[str]:
         """Returns the file that is read, if there is one."""
-        kind, path = _split(self.rpartition("=")[2])
+        kind, path = _split(_named(self)[2])
         return Input(path).files() if kind in _KINDS or kind == "npy" else []
 
 
@@ -76,10 +77,12 @@ class Initializers:
         """Takes the arguments and what makes the map of the ids, for files that need it."""
         self._arguments, self._id_map = arguments, id_map
         self._by_name: dict = {}
-        kinds = [_split(text.rpartition("=")[2])[0] for text in arguments.initializer]
+        kinds = [_split(_named(text)[2])[0] for text in arguments.initializer]
         self._check_needed(kinds)
         for text in arguments.initializer:
-            name, equals, initializer = text.rpartition("=")
+            name, equals, initializer = _named(text)
+            if (name if equals else None) in self._by_name:
+                raise ValueError(f"--initializer is given twice{' for ' + name if name else ''}")
             self._by_name[name if equals else None] = initializer, self._read(initializer)
         if None in self._by_name and len(self._by_name) > 1:
             raise ValueError("give one --initializer for all, or NAME=INIT for each variable")
@@ -100,6 +103,13 @@ class Initializers:
             raise ValueError(
                 "--fallback needs --initializer vectors:FILE, donor:FILE or parts:FILE, which may "
                 "have nothing for some new rows"
+            )
+        if arguments.seed != arguments.parser.get_default("seed") and not any(
+            each in _DRAWN for each in (*kinds, arguments.fallback)
+        ):
+            raise ValueError(
+                f"--seed is for an --initializer or a --fallback that draws values: "
+                f"{' or '.join(_DRAWN)}"
             )
         for option in ("vectors_vocab", *options.VECTORS):
             given = getattr(arguments, option)
@@ -203,6 +213,13 @@ class Initializers:
                 f"{error} (without --new-vocab, tokens are ids of the grown table, 0 to "
                 f"{ids.num_rows - 1})"
             ) from None
+
+
+def _named(text):
+    """Returns (name, "=", initializer), or ("", "", initializer); files may have "=" in them."""
+    name, equals, rest = text.partition("=")
+    is_named = equals and _split(name)[0] not in _KINDS
+    return (name, equals, rest) if is_named else ("", "", text)
 
 
 def _split(text):
