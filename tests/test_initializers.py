@@ -434,6 +434,13 @@ def test_class_means_are_the_means_of_the_old_rows_of_a_class():
     np.testing.assert_allclose(in_both(initializer, old_rows, 3), expected, rtol=1e-14)
 
 
+def test_missing_classes_are_no_class():
+    missing = float("nan")
+    initializer = initializers.class_means([1.0, missing], [missing, 1.0], initializers.zeros())
+    assert initializer.coverage().lacking == ("0",)
+    np.testing.assert_array_equal(in_both(initializer, np.float32([[1], [2]]), 2), [[0], [1]])
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_rows_of_which_nothing_is_known_are_those_of_the_fallback(dtype):
     old_rows = normal_rows(20, 3, dtype)

@@ -74,7 +74,7 @@ def class_means(old_classes: Any, new_classes: Any, fallback: Any = None) -> Kno
 
     Args:
       old_classes: sequence of [num_old_rows] ints or strings, the class of each old row. One that
-        is None or negative is none.
+        is None, negative or NaN is none.
       new_classes: sequence of [num_new_rows] such, the class of each new row.
       fallback: one of `tf1_embed.initializers`, for new rows of no class, or of one without old
         rows; default: an error, if there are such.
@@ -270,4 +270,6 @@ def _class(value):
     """Returns a class as a key, None for none."""
     if isinstance(value, np.generic):
         value = value.item()
-    return None if isinstance(value, int) and value < 0 else value
+    # As missing values are in tables of data, and no NaN equals another.
+    is_none = isinstance(value, (int, float)) and not value >= 0
+    return None if is_none else value
