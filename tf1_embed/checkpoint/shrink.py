@@ -81,8 +81,8 @@ def shrink_checkpoint(
       FileExistsError: if `out` exists and not `force`, or is the input.
       KeyError: if a name in `tables` or `also` matches nothing.
       TypeError: if `rows` are none.
-      ValueError: if not exactly one of `rows` and `id_map` is given, no row would go or none stay,
-        they are not of the tables, or tables have different sizes; if `id_map` has new rows; if a
+      ValueError: if not exactly one of `rows` and `id_map` is given, `rows` are none or all, they
+        are not of the tables, or tables have different sizes; if `id_map` has new rows; if a
         variable would shrink twice, or has new rows in a variable of their own;
         `partition_strategy` is needed and not given; if `also` is not given and there are biases or
         projections.
