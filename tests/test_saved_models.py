@@ -185,8 +185,13 @@ def test_rows_follow_their_tokens_and_assets_are_replaced(tmp_path):
         tf1_embed.grow_saved_model(old, ["table"], new, **options)
     with pytest.raises(KeyError, match="assets/words.txt"):
         tf1_embed.grow_saved_model(old, ["table"], new, assets={"words.txt": "x"}, **options)
+    (tmp_path / "more.txt").write_text("\n".join([*new_words, "none's"]))
+    assets = {"assets/words.txt": str(tmp_path / "more.txt")}
+    with pytest.raises(ValueError, match="more.txt.*of 18 lines.* rows for 17"):
+        tf1_embed.grow_saved_model(old, ["table"], new, assets=assets, **options)
     assets = {"assets/words.txt": str(tmp_path / "new.txt")}
-    tf1_embed.grow_saved_model(old, ["table"], new, assets=assets, **options)
+    grown = tf1_embed.grow_saved_model(old, ["table"], new, assets=assets, **options)
+    assert [each.new for each in grown.nodes] == [f"as {tmp_path / 'new.txt'}, 17 lines"]
     asked = [b"w15", b"w0", b"w13", b"w5"]
     expected = np.concatenate([NEW_ROWS[:1], OLD_ROWS[[0, 13, 5]]])
     assert_same(served(new, asked), expected)
@@ -197,14 +202,14 @@ def test_rows_follow_their_tokens_and_assets_are_replaced(tmp_path):
 def test_everything_else_in_the_folder_is_as_it_was(tmp_path):
     old, new = small_model(tmp_path / "old"), str(tmp_path / "new")
     os.makedirs(os.path.join(old, "assets.extra", "deep"))
-    for path in ("assets.extra/deep/requests", "tfhub_module.pb", "keras_metadata.pb"):
+    same = {"assets.extra/deep/requests", "tfhub_module.pb", "keras_metadata.pb", "variables/notes"}
+    for path in same:
         with open(os.path.join(old, path), "wb") as file:
             file.write(path.encode())
     with open(os.path.join(old, "fingerprint.pb"), "wb") as file:
         file.write(b"of the old graph")
     grown = tf1_embed.grow_saved_model(old, ["table"], new, 3)
     before, after = files_in(old), files_in(new)
-    same = {"assets.extra/deep/requests", "tfhub_module.pb", "keras_metadata.pb"}
     assert {path for path in before if after.get(path) == before[path]} == same
     assert set(after) - same == {
         "saved_model.pb",
@@ -421,8 +426,9 @@ def test_error_leaves_nothing_and_force_replaces_a_saved_model_only(tmp_path, mo
     assert load_checkpoint(os.path.join(new, "variables", "variables"))["table"].shape == (18, 2)
     assert sorted(os.listdir(str(tmp_path))) == ["new", "old"]
     os.mkdir(str(tmp_path / "mine"))
-    with pytest.raises(FileExistsError, match="no SavedModel"):
-        tf1_embed.grow_saved_model(old, ["table"], str(tmp_path / "mine"), 3, force=True)
+    for out in (str(tmp_path / "mine"), os.path.join(new, "saved_model.pb")):
+        with pytest.raises(FileExistsError, match="no SavedModel"):
+            tf1_embed.grow_saved_model(old, ["table"], out, 3, force=True)
     for out in (old, os.path.join(old, "new"), str(tmp_path)):
         with pytest.raises(FileExistsError, match="another folder"):
             tf1_embed.grow_saved_model(old, ["table"], out, 3, force=True)
@@ -578,6 +584,20 @@ def test_graph_that_lies_beside_no_checkpoint_is_asked_for(tmp_path):
         tf1_embed.grow_metagraph(str(tmp_path / "old"), ["table"], str(tmp_path / "new"), 3)
 
 
+def test_graph_that_is_there_is_not_replaced_unasked(tmp_path):
+    with tf.Graph().as_default(), tf.Session() as session:
+        make_table(False)
+        session.run(tf.global_variables_initializer())
+        tf.train.Saver().save(session, str(tmp_path / "old"))
+    old, new = str(tmp_path / "old"), str(tmp_path / "new")
+    (tmp_path / "new.meta").write_text("another graph")
+    with pytest.raises(FileExistsError, match="new.meta exists"):
+        tf1_embed.grow_metagraph(old, ["table"], new, 3, dry_run=True)
+    assert (tmp_path / "new.meta").read_text() == "another graph"
+    tf1_embed.grow_metagraph(old, ["table"], new, 3, force=True)
+    assert read_meta_graph(f"{new}.meta").graph_def.node
+
+
 # The command.
 
 
@@ -608,6 +628,25 @@ def test_command_grows_a_saved_model(tmp_path, capsys, monkeypatch):
     ):
         assert main(wrong) == 2
     assert "--keep is of a graph" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options, error",
+    [
+        ("--also-found --only-tables", "give no --also and no --only-tables with it"),
+        ("--also-found --also one_hot/depth", "give no --also and no --only-tables with it"),
+        ("--also-found --asset words.txt", "--asset must be NAME=FILE"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(
+    tmp_path, capsys, monkeypatch, options, error
+):
+    monkeypatch.chdir(tmp_path)
+    small_model("old", tail=sized)
+    options = options.split() + ["--keep", "freq*", "--out", "new"]
+    assert main(["grow", "old", "--table", "table", "--rows", "3", *options]) == 2
+    assert error in capsys.readouterr().err
+    assert not os.path.exists("new")
 
 
 def test_command_keeps_what_is_read_though_it_lies_in_the_output(tmp_path, capsys, monkeypatch):

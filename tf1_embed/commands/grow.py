@@ -154,8 +154,9 @@ def _function(arguments):
         return grow_checkpoint, None
     from tf1_embed.saved.grow import grow_metagraph, grow_saved_model
 
+    also = options.also(arguments, "grow")
     of_graph = {
-        "also": None if arguments.also_found else options.also(arguments, "grow"),
+        "also": None if arguments.also_found else also,
         "also_found": arguments.also_found,
         "keep": arguments.keep,
     }

@@ -75,8 +75,9 @@ class InputAsset(Input):
     """NAME=FILE, an asset and the file that takes its place."""
 
     def files(self) -> list[str]:
-        """Returns the file that is read."""
-        return Input(self.partition("=")[2]).files()
+        """Returns the file that is read; none where the command will say that it is not told."""
+        path = self.partition("=")[2]
+        return Input(path).files() if path else []
 
 
 def check(arguments: argparse.Namespace) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from tf1_embed.types import PathLike
 
 
 class Asset(NamedTuple):
@@ -25,11 +28,12 @@ def find_assets(folder: str) -> list[Asset]:
         for name in sorted(names):
             path = os.path.join(above, name)
             relative = os.path.relpath(path, os.path.dirname(folder)).replace(os.sep, "/")
-            found.append(Asset(relative, _count_lines(path)))
+            found.append(Asset(relative, count_lines(path)))
     return found
 
 
-def _count_lines(path):
+def count_lines(path: PathLike) -> int:
+    """Returns how many lines a file has, of which the last one may have no end."""
     count, last = 0, b"\n"
     with open(path, "rb") as file:
         while True:

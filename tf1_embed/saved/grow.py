@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple, Sequence
 
 from tf1_embed.checkpoint.files.catalog import Catalog
 from tf1_embed.checkpoint.files.find import find_checkpoint, nearest_first
-from tf1_embed.checkpoint.files.names import is_saved_model
+from tf1_embed.checkpoint.files.names import files_of, is_saved_model
 from tf1_embed.checkpoint.grow import grow_checkpoint
 from tf1_embed.checkpoint.rewrite import Written
 from tf1_embed.checkpoint.slots import variable_name
-from tf1_embed.new_files import NewFiles, check_absent
-from tf1_embed.saved.assets import Asset, find_assets
+from tf1_embed.new_files import NewFiles, check_absent, has_leftovers
+from tf1_embed.saved.assets import Asset, count_lines, find_assets
 from tf1_embed.saved.files import (
     BINARY,
     FINGERPRINT,
@@ -130,7 +130,7 @@ def grow_saved_model(
     _check_out(folder, out, force)
     name, message = read_saved_model(folder)
     _check_kind(folder, message)
-    prefix = find_checkpoint(os.path.join(folder, _VARIABLES))
+    prefix = find_checkpoint(os.path.join(folder, _PREFIX))
     graphs = list(message.meta_graphs)
     found_assets = find_assets(os.path.join(folder, _ASSETS))
     decision = _Decision(
@@ -149,6 +149,9 @@ def grow_saved_model(
         new = files.add_folder(out)
         _copy(folder, new, {os.path.join(folder, _VARIABLES), os.path.join(folder, name)})
         os.mkdir(os.path.join(new, _VARIABLES))
+        _copy(
+            os.path.join(folder, _VARIABLES), os.path.join(new, _VARIABLES), set(files_of(prefix))
+        )
         written = grow(out=os.path.join(new, _PREFIX), **decision.options())
         # A SavedModel has no file that names the latest checkpoint.
         os.remove(os.path.join(new, _VARIABLES, "checkpoint"))
@@ -197,12 +200,15 @@ def grow_metagraph(
 
     Raises:
       FileNotFoundError: if there is no such checkpoint, or no graph beside it.
+      FileExistsError: if a checkpoint or a graph is at `out` and not `force`, or it is the input.
       KeyError, ValueError: as for `grow_saved_model`.
     """
     prefix = find_checkpoint(checkpoint)
     meta_graph = read_meta_graph(f"{prefix}.meta")
     decision = _Decision(prefix, [meta_graph], also, also_found, keep, {}, [], options)
     place = os.fspath(out)
+    if not has_leftovers(place):
+        check_absent(f"{place}.meta", force)
     written = grow_checkpoint(
         prefix,
         tables,
@@ -302,10 +308,12 @@ class _Decision:
                 f"graph by its code"
             )
         holders = {h.name: h for each in self._saved for h in each.holders}
-        sizes = {each.sizes[0] for each in tensors.values()}
+        sizes = [each.sizes for each in tensors.values()]
         for each in self._found_assets:
-            if each.num_lines in sizes or each.num_lines + 1 in sizes:
-                holders[each.name] = _of_asset(each, self._assets)
+            count = each.num_lines
+            most = [new - (old - count) for old, new in sizes if old in (count, count + 1)]
+            if most:
+                holders[each.name] = _of_asset(each, self._assets, max(most))
         grow, kept = self._decide(holders)
         grown = [each for saved in self._saved for each in saved.grow(grow)]
         grown += [holders[name] for name in grow if name in self._assets]
@@ -370,10 +378,18 @@ def _undecided(holders):
     )
 
 
-def _of_asset(asset: Asset, given):
+def _of_asset(asset: Asset, given, most_lines):
     what = f"{asset.num_lines} lines"
     if asset.name in given:
-        return Holder(asset.name, what, f"as {os.fspath(given[asset.name])}", None, None)
+        path = os.fspath(given[asset.name])
+        num_lines = count_lines(path)
+        # A vocabulary may have fewer tokens than there are rows, and no more.
+        if num_lines > most_lines:
+            raise ValueError(
+                f"`assets` (--asset) has {path!r} for {asset.name!r}, of {num_lines} lines, but "
+                f"there will be rows for {most_lines} only"
+            )
+        return Holder(asset.name, what, f"as {path}, {num_lines} lines", None, None)
     reason = f"give the file that takes its place, `assets` (--asset {asset.name}=FILE)"
     return Holder(asset.name, what, None, reason, None)
 
@@ -397,7 +413,7 @@ def _check_out(folder, out, force):
             f"`out` must be another folder than the SavedModel that is read, neither in it nor "
             f"around it; got {out!r}"
         )
-    if os.path.lexists(out) and not is_saved_model(out):
+    if os.path.lexists(out) and not (os.path.isdir(out) and is_saved_model(out)):
         raise FileExistsError(
             f"`out` {out!r} exists and is no SavedModel, so that it is not replaced; choose "
             f"another name"
