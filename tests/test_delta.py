@@ -420,6 +420,16 @@ def random_map(num_old_rows, random):
     return IdMap(new_rows, num_old_rows, kept)
 
 
+def _note(maps):
+    """Returns what is told of old rows that the maps, one after another, drop or move."""
+    ids = np.arange(9)
+    for each in maps:
+        ids = np.where(ids < 0, -1, each.new_ids(np.maximum(ids, 0)))
+    dropped, moved = np.sum(ids < 0), np.sum((ids >= 0) & (ids != np.arange(9)))
+    told = [("are dropped", dropped), ("have other ids", moved)]
+    return "; ".join(f"old rows that {what}: {count}" for what, count in told if count) or None
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_rows_that_moved_and_rows_that_were_dropped_stack_and_revert(tmp_path, seed):
     random = np.random.RandomState(seed)
@@ -436,8 +446,9 @@ def test_rows_that_moved_and_rows_that_were_dropped_stack_and_revert(tmp_path, s
         tf1_embed.extract_delta(*pair, TABLES, out, also=ALSO, id_map=maps[number])
     for count in (1, 2, 3):
         out = str(tmp_path / f"applied{count}")
-        tf1_embed.apply_delta(models[0], deltas[:count], out)
+        written = tf1_embed.apply_delta(models[0], deltas[:count], out)
         assert_same(load_checkpoint(out), values[count])
+        assert {each.note for each in written if each.name in TABLES} == {_note(maps[:count])}
     for number in (2, 1, 0):
         out, grown = str(tmp_path / f"back{number}"), out
         tf1_embed.revert_delta(grown, deltas[number], out)

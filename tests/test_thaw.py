@@ -54,6 +54,8 @@ def test_thawed_rows_train_and_all_others_keep_every_bit():
         ({"budget": 0}, "`budget` must be an int of 1 or more, or a share"),
         ({"budget": 1.5}, "`budget` must be an int of 1 or more, or a share"),
         ({"budget": float("nan")}, "`budget` must be"),
+        ({"budget": float("inf")}, "`budget` must be"),
+        ({"budget": 0.1}, "`budget`, 0.1 of 5 rows, must be 1 row or more"),
         ({"weights": [1.0]}, "`weights` must be of shape \\[2\\]"),
         ({"weights": [1.0, np.inf]}, "`weights` must be finite"),
         ({"weights": [1.0, -1.0]}, "`weights` must be finite, and none below 0"),

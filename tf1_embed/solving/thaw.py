@@ -29,8 +29,8 @@ def thaw_rows(ids: Any, num_rows: int, budget: float, weights: Any = None) -> Ro
       `Rows` of `num_rows`: no more than the budget, and none that no fact names.
 
     Raises:
-      ValueError: if an id is outside of the table, the budget is no number above 0, or weights do
-        not fit, are negative or not finite.
+      ValueError: if an id is outside of the table, the budget is no number above 0 or less than
+        a row, or weights do not fit, are negative or not finite.
 
     Example:
       >>> thaw_rows([7, 3, 7, 5], num_rows=10, budget=2).ids()
@@ -43,11 +43,13 @@ def thaw_rows(ids: Any, num_rows: int, budget: float, weights: Any = None) -> Ro
         raise ValueError(
             f"`ids` must be those of rows, in [0, {num_rows}); got {ids.min()} to {ids.max()}"
         )
-    if not budget > 0 or (budget >= 1 and budget != int(budget)):
+    if not 0 < budget < float("inf") or (budget >= 1 and budget != int(budget)):
         raise ValueError(
             f"`budget` must be an int of 1 or more, or a share between 0 and 1; got {budget}"
         )
     most = int(budget) if budget >= 1 else int(budget * num_rows)
+    if not most:
+        raise ValueError(f"`budget`, {budget} of {num_rows} rows, must be 1 row or more")
     if weights is None:
         weights = np.ones(ids.shape)
     weights = np.asarray(weights, np.float64)

@@ -86,7 +86,7 @@ def apply_delta(
 
     Returns:
       list of `Written`, what becomes of each tensor; the `note` of what the deltas left out says
-        which values it has.
+        which values it has, that of a table how many old rows are dropped or have other ids.
 
     Raises:
       FileNotFoundError: if there is no such checkpoint or delta.
@@ -192,7 +192,8 @@ def _apply(reader, axis, steps, slot_choice, partition_strategy):
             f"be {grown}: the delta was changed, or one before it. Extract it again"
         )
     growth = Growth(reader, axis, stack.id_map, partition_strategy)
-    changes = {axis.name: change_of(growth, axis.name, values)}
+    change = change_of(growth, axis.name, values)._replace(note=_note(stack.id_map.counts()))
+    changes = {axis.name: change}
     for slot in slots_of(reader, axis):
         if slot_choice.applies_to(slot):
             changes[slot.name] = slot_choice.change(reader, growth, slot)
@@ -206,3 +207,13 @@ def _apply(reader, axis, steps, slot_choice, partition_strategy):
         )
         changes[slot.name] = change_of(growth, slot.name, joined, slot.source)
     return growth, changes
+
+
+def _note(counts):
+    """Returns what became of old rows that are not where they were, or None."""
+    said = []
+    if counts.dropped:
+        said.append(f"old rows that are dropped: {counts.dropped}")
+    if counts.moved:
+        said.append(f"old rows that have other ids: {counts.moved}")
+    return "; ".join(said) or None
