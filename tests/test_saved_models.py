@@ -123,6 +123,34 @@ def test_grown_model_serves_old_ids_as_before_and_new_ones_too(tmp_path, use_res
     )
 
 
+@pytest.mark.parametrize("use_resource", [False, True], ids=["ref", "resource"])
+def test_tables_of_different_strategies_grow_one_after_the_other(tmp_path, use_resource):
+    with tf.Graph().as_default(), tf.Session() as session:
+        ids = tf.placeholder(tf.int64, [None], "ids")
+        outputs, tables = {}, {}
+        for strategy in ("mod", "div"):
+            with tf.variable_scope(strategy):
+                tables[strategy] = make_table(use_resource, strategy)
+            outputs[strategy] = tf.nn.embedding_lookup(
+                tables[strategy], ids, partition_strategy=strategy
+            )
+        session.run(tf.global_variables_initializer())
+        for strategy, table in tables.items():
+            assign_rows(session, table, strategy)
+        export(tmp_path / "old", {"ids": ids}, outputs, session)
+    folders = [str(tmp_path / name) for name in ("old", "one", "two")]
+    both = ["mod/table", "div/table"]
+    for strategy, other in (("mod", "div"), ("div", "mod")):
+        with pytest.raises(ValueError, match=f"of '{other}/table' by '{other}'. Grow tables"):
+            tf1_embed.grow_saved_model(folders[0], both, folders[1], 3, partition_strategy=strategy)
+    for table, old, new in zip(both, folders, folders[1:]):
+        options = {"initializer": NEW_ROWS, "partition_strategy": table[:3]}
+        others = {"also": [], "keep": ["embedding_lookup_1/Const"] if table == both[0] else []}
+        tf1_embed.grow_saved_model(old, [table], new, 3, **options, **others)
+    for strategy in ("mod", "div"):
+        assert_same(served(folders[2], IDS, strategy), ROWS[IDS])
+
+
 @pytest.mark.parametrize("strategy", [None, "div"])
 @pytest.mark.parametrize("use_resource", [False, True], ids=["ref", "resource"])
 def test_logits_over_all_rows_grow_with_their_bias(tmp_path, use_resource, strategy):

@@ -279,7 +279,7 @@ class _Decision:
 
     def _strategy(self):
         """Finds how lookups in the graphs send ids to partitions."""
-        found = strategies(
+        self._strategies = found = strategies(
             Nodes(nodes)
             for each in self._graphs
             for nodes in [
@@ -289,16 +289,34 @@ class _Decision:
         )
         given = self._options.get("partition_strategy")
         if given is None and len(found) == 1:
-            self._options["partition_strategy"] = found.pop()
+            (self._options["partition_strategy"],) = found
         elif given is not None and found and given not in found:
             raise ValueError(
                 f"`partition_strategy` is {given!r}, but lookups in the graph send ids to "
-                f"partitions by {found.pop()!r}"
+                f"partitions by {next(iter(found))!r}"
             )
+
+    def _check_strategy(self):
+        """Raises a ValueError if partitions that grow are looked up by another strategy."""
+        given = self._options.get("partition_strategy")
+        grown = {
+            node: variable.tensor.name
+            for each in self._saved
+            for node, variable in each.variables.items()
+            if variable.tensor.num_pieces > 1
+        }
+        for strategy, nodes in self._strategies.items():
+            for node in sorted(nodes.intersection(grown) if strategy != given else ()):
+                raise ValueError(
+                    f"`partition_strategy` is {given!r}, but a lookup in the graph sends ids to "
+                    f"partitions of {variable_name(grown[node])!r} by {strategy!r}. Grow tables "
+                    f"of different strategies one after the other"
+                )
 
     def _grow(self, written):
         tensors = grown_tensors(Catalog(self._prefix), written)
         self._saved = [SavedGraph(each, tensors) for each in self._graphs]
+        self._check_strategy()
         known = {v.tensor.name for each in self._saved for v in each.variables.values()}
         missing = sorted(set(tensors) - known)
         if missing:

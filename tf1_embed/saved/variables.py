@@ -213,21 +213,26 @@ def _variable_defs_to_change(meta_graph):
                 yield message, save
 
 
-def strategies(graphs: Iterable[Nodes]) -> set[str]:
-    """Returns how lookups send ids to partitions of variables: "mod", "div" or both.
+def strategies(graphs: Iterable[Nodes]) -> dict[str, set[str]]:
+    """Returns how lookups send ids to partitions of variables.
 
     Args:
       graphs: list of `Nodes`, of graphs and of functions in them.
+
+    Returns:
+      dict from "mod" and "div", if there are such lookups, to the names of the nodes of partitions
+      that they look up, and of a function's arguments.
     """
-    found = set()
+    found: dict[str, set[str]] = {}
     for nodes, node in ((graph, node) for graph in graphs for node in graph):
-        if node.op == "DynamicPartition" and _feeds_partitions(nodes, node):
+        tables = _tables_behind(nodes, node) if node.op == "DynamicPartition" else ()
+        if len(tables) > 1:
             assignment = nodes.origin(data_inputs(node)[1])
             while assignment is not None and assignment.op == "Cast":
                 assignment = nodes.origin(data_inputs(assignment)[0])
             kinds = {"FloorMod": "mod", "Maximum": "div"}
             if assignment is not None and assignment.op in kinds:
-                found.add(kinds[assignment.op])
+                found.setdefault(kinds[assignment.op], set()).update(tables)
     return found
 
 
@@ -244,8 +249,8 @@ def joined_partitions(nodes: Nodes, variables: dict[str, GrownVariable]) -> list
     return found
 
 
-def _feeds_partitions(nodes, node):
-    """Tells whether what a node divides is looked up in different variables."""
+def _tables_behind(nodes, node):
+    """Returns the names of the variables in which what a node divides is looked up."""
     tables = set()
     for user, place in nodes.users(node.name):
         if user.op in GATHERS and place == 1:
@@ -254,7 +259,7 @@ def _feeds_partitions(nodes, node):
             # Variables are arguments in a function, and no nodes of it.
             if origin is None or origin.op in VARIABLES:
                 tables.add(table if origin is None else origin.name)
-    return len(tables) > 1
+    return tables
 
 
 def _savers(nodes):
