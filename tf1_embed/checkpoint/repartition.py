@@ -50,7 +50,7 @@ def repartition_checkpoint(
       checkpoint: string, a checkpoint prefix on a local disk, or a folder, whose latest is taken.
         It is not written to.
       tables: list of strings, names or patterns (`user_*`) of variables of shape
-        [num_rows, ...], biases among them; each of any size.
+        [num_rows, ...], biases among them; each of any size. Of a split table both variables.
       out: string, the prefix to write; its folder is made if it is not there.
       num_partitions: int, 1 or more; with 1, tables are stored whole.
       partition_strategy: "mod" or "div", how the model's lookups send ids to partitions. Needed
