@@ -557,6 +557,7 @@ def test_shrink_by_vocabulary_and_what_verify_says_of_it(workdir, capsys):
         ("--rows 10", "--rows has row 10, but the table has 10 rows, 0 to 9"),
         ("--last 10", "--last must be from 1 to 9, so that of 10 rows"),
         ("--last 0", "--last must be from 1 to 9"),
+        ("--last 1 --reserved first:10", "--reserved leaves none of the 10 rows for --last"),
         ("--rows 3 --reserved last:1", "--reserved is for --last and --new-vocab"),
         ("--rows 3 --old-vocab v", "--old-vocab needs --new-vocab"),
     ],

@@ -154,6 +154,9 @@ def test_a_dry_run_counts_as_well(workdir, capsys):
         ("--initializer parts:parts.txt", "known of 1 of 3 new tokens, such as 'kitten'"),
         ("--initializer mean --initializer zeros", "--initializer is given twice"),
         ("--initializer e=mean --initializer e=zeros", "--initializer is given twice for e"),
+        ("--initializer bad.npy", "--initializer bad.npy is no .npy file of numbers"),
+        ("--initializer empty.npy", "--initializer empty.npy is no .npy file of numbers"),
+        ("--also bias", "--only-tables grows nothing else: give no --also with it"),
         ("--initializer zeros --seed 5", "--seed is for an --initializer or a --fallback that"),
         ("--seed 5", "--seed is for an --initializer or a --fallback that draws"),
         ("--initializer parts:bad.txt", "bad.txt, line 1: expected a token and its parts"),
@@ -162,6 +165,8 @@ def test_a_dry_run_counts_as_well(workdir, capsys):
 )
 def test_what_does_not_fit_is_told_and_nothing_is_written(workdir, capsys, options, error):
     Path("bad.txt").write_text("kitten lion\n")
+    Path("bad.npy").write_text("rows")
+    Path("empty.npy").write_text("")
     Path("wide.vec").write_text("1 3\nkitten 1 2 3\n")
     assert run(f"{GROW} --table e --only-tables {options}") == 2
     message = capsys.readouterr().err

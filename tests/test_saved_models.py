@@ -219,6 +219,9 @@ def test_rows_follow_their_tokens_and_assets_are_replaced(tmp_path):
         tf1_embed.grow_saved_model(old, ["table"], new, assets=assets, **options)
     assets = {"assets/words.txt": str(tmp_path / "new.txt")}
     grown = tf1_embed.grow_saved_model(old, ["table"], new, assets=assets, **options)
+    inside = {"assets/words.txt": os.path.join(new, "assets", "words.txt")}
+    with pytest.raises(FileExistsError, match="words.txt would be replaced, and is read"):
+        tf1_embed.grow_saved_model(old, ["table"], new, assets=inside, force=True, **options)
     assert [each.new for each in grown.nodes] == [f"as {tmp_path / 'new.txt'}, 17 lines"]
     asked = [b"w15", b"w0", b"w13", b"w5"]
     expected = np.concatenate([NEW_ROWS[:1], OLD_ROWS[[0, 13, 5]]])

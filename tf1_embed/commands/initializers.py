@@ -125,7 +125,14 @@ class Initializers:
 
         kind, path = _split(text)
         if kind == "npy":
-            return np.load(path, allow_pickle=False)
+            try:
+                return np.load(path, allow_pickle=False)
+            except (ValueError, EOFError) as error:
+                # It speaks of pickles and of arguments of `np.load`.
+                raise ValueError(
+                    f"--initializer {path} is no .npy file of numbers, or is damaged; save the new "
+                    f"rows with np.save"
+                ) from error
         if kind not in _KINDS:
             return self._plain(text, "--initializer", _OTHERS)
         fallback = self._arguments.fallback

@@ -393,6 +393,8 @@ def also(arguments: argparse.Namespace, verb: str) -> list[str] | Callable[[list
         raise ValueError(
             f"--also-found {verb}s all that is found: give no --also and no --only-tables with it"
         )
+    if arguments.also and arguments.only_tables:
+        raise ValueError(f"--only-tables {verb}s nothing else: give no --also with it")
     if arguments.also or arguments.only_tables:
         return arguments.also
     return (lambda found: found) if arguments.also_found else functools.partial(_ask, verb)

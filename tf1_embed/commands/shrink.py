@@ -86,6 +86,8 @@ def _id_map(arguments, size):
             raise ValueError(f"--rows {arguments.rows} are all {size} rows: none would stay")
     else:
         most = size - max(1, reserved.first + reserved.last)
+        if most < 1:
+            raise ValueError(f"--reserved leaves none of the {size} rows for --last to take away")
         if not 1 <= arguments.last <= most:
             raise ValueError(
                 f"--last must be from 1 to {most}, so that of {size} rows those of --reserved, or "

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple, Sequence
 
 from tf1_embed.checkpoint.files.catalog import Catalog
 from tf1_embed.checkpoint.files.find import find_checkpoint, nearest_first
-from tf1_embed.checkpoint.files.names import files_of, is_saved_model
+from tf1_embed.checkpoint.files.names import files_below, files_of, is_saved_model
 from tf1_embed.checkpoint.grow import grow_checkpoint
 from tf1_embed.checkpoint.rewrite import Written
 from tf1_embed.checkpoint.slots import variable_name
-from tf1_embed.new_files import NewFiles, check_absent, has_leftovers
+from tf1_embed.new_files import NewFiles, check_absent, check_not_read, has_leftovers
 from tf1_embed.saved.assets import Asset, count_lines, find_assets
 from tf1_embed.saved.files import (
     BINARY,
@@ -115,7 +115,8 @@ def grow_saved_model(
 
     Raises:
       FileNotFoundError: if there is no such SavedModel, or asset.
-      FileExistsError: if `out` exists and not `force`, or is the input, in it or around it.
+      FileExistsError: if `out` exists and not `force`, or is the input, in it or around it, or has
+        one of `assets` in it.
       KeyError: if a name in `also`, `keep` or `assets` matches nothing.
       ValueError: if it is not said what becomes of something that has the number of rows, or it
         cannot grow; if the graph contradicts itself; if TensorFlow cannot restore the result; if
@@ -128,6 +129,7 @@ def grow_saved_model(
         )
     folder = folder if os.path.isdir(folder) else os.path.dirname(folder) or "."
     _check_out(folder, out, force)
+    check_not_read(files_below(out), map(os.fspath, (assets or {}).values()))
     name, message = read_saved_model(folder)
     _check_kind(folder, message)
     prefix = find_checkpoint(os.path.join(folder, _PREFIX))
