@@ -190,3 +190,10 @@ def test_both_variables_of_a_split_table_are_named_or_none(tmp_path, suffix):
     repartition_checkpoint(prefix, list(tables), tmp_path / "new", 2, "mod")
     expected = {name: in_partitions(rows, 2, "mod") for name, rows in tables.items()}
     assert_same(load_checkpoint(tmp_path / "new"), expected)
+
+
+@pytest.mark.parametrize("partitions, said", [(None, "by div"), (2, "by div, no longer by mod")])
+def test_another_strategy_is_told_where_there_was_one(tmp_path, partitions, said):
+    prefix = save_checkpoint(tmp_path / "old", {"e": counting_rows(6)}, partitions)
+    (written,) = repartition_checkpoint(prefix, ["e"], tmp_path / "new", 3, "mod", "div")
+    assert written.note == f"ids are sent to its partitions {said}"

@@ -98,7 +98,9 @@ def repartition_checkpoint(
                 new_partition_strategy,
             )
             growths.append(growth)
-            note = _note(num_partitions, partition_strategy, new_partition_strategy)
+            # A table that is whole has no strategy that another takes the place of.
+            old_strategy = partition_strategy if len(reader.slices(axis.name)) > 1 else None
+            note = _note(num_partitions, old_strategy, new_partition_strategy or partition_strategy)
             changes[axis.name] = growth.change(axis.name, 0)._replace(note=note)
             for slot in slots[axis.name]:
                 changes.setdefault(slot.name, None)
@@ -128,6 +130,5 @@ def _note(num_partitions, old_strategy, new_strategy):
     """Returns how ids are sent to the partitions from now on, or None."""
     if num_partitions == 1:
         return None
-    old, new = old_strategy, new_strategy or old_strategy
-    changed = f", no longer by {old}" if old not in (None, new) else ""
-    return f"ids are sent to its partitions by {new}{changed}"
+    changed = f", no longer by {old_strategy}" if old_strategy not in (None, new_strategy) else ""
+    return f"ids are sent to its partitions by {new_strategy}{changed}"

@@ -129,7 +129,7 @@ def grow_saved_model(
         )
     folder = folder if os.path.isdir(folder) else os.path.dirname(folder) or "."
     _check_out(folder, out, force)
-    check_not_read(files_below(out), map(os.fspath, (assets or {}).values()))
+    check_not_read(files_below(out), [os.fspath(each) for each in (assets or {}).values()])
     name, message = read_saved_model(folder)
     _check_kind(folder, message)
     prefix = find_checkpoint(os.path.join(folder, _PREFIX))
