@@ -465,6 +465,27 @@ def test_error_leaves_nothing_and_force_replaces_a_saved_model_only(tmp_path, mo
             tf1_embed.grow_saved_model(old, ["table"], out, 3, force=True)
 
 
+def test_graph_that_is_not_proved_leaves_what_is_beside_the_checkpoint(tmp_path, monkeypatch):
+    old, new = str(tmp_path / "old"), str(tmp_path / "new")
+    with tf.Graph().as_default(), tf.Session() as session:
+        build(OLD, "plain", False, None, tf.train.AdamOptimizer(0.1))
+        session.run(tf.global_variables_initializer())
+        tf.train.Saver().save(session, old)
+    tf1_embed.grow_metagraph(old, ["table"], new, 3, also=["bias"])
+    before = files_in(str(tmp_path))
+    seen = []
+
+    def fail(meta_graph, prefix, variables):
+        seen.append(load_checkpoint(prefix)["table"].shape)
+        raise ValueError("TensorFlow cannot restore it")
+
+    monkeypatch.setattr("tf1_embed.saved.grow.prove", fail)
+    with pytest.raises(ValueError, match="cannot restore"):
+        tf1_embed.grow_metagraph(old, ["table"], new, 4, also=["bias"], force=True)
+    assert seen == [(18, 2)]
+    assert files_in(str(tmp_path)) == before
+
+
 def test_dry_run_checks_the_graph_and_writes_nothing(tmp_path):
     old = small_model(tmp_path / "old", tail=sized)
     with pytest.raises(ValueError, match="one_hot/depth"):
@@ -638,7 +659,7 @@ def test_command_grows_a_saved_model(tmp_path, capsys, monkeypatch):
     arguments = ["grow", "old", "--table", "table", "--rows", "3", "--out", "new/model"]
     assert main(arguments) == 2
     error = capsys.readouterr().err
-    assert "one_hot/depth (Const, 14): would become 17" in error and "--also NAME" in error
+    assert "one_hot/depth (Const, 14): would become 17" in error and "--also with its whole name" in error
     assert main([*arguments, "--also-found", "--keep", "freq*"]) == 0
     printed = capsys.readouterr().out
     assert "one_hot/depth  Const, 14 → 17" in printed

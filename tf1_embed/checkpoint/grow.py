@@ -43,6 +43,7 @@ def grow_checkpoint(
     dry_run: bool = False,
     progress: Progress | None = None,
     beside: Callable[[list[Written]], Mapping[str, bytes]] | None = None,
+    prove: Callable[[str], object] | None = None,
 ) -> list[Written]:
     """Writes a checkpoint in which tables have more rows, their slot variables likewise.
 
@@ -97,6 +98,8 @@ def grow_checkpoint(
       beside: function of the list that is returned, called when all is checked and before anything
         is written, which returns more files that appear with the checkpoint: a dict from suffix
         (".meta") to bytes.
+      prove: function of a prefix at which the result can be opened when all is written and nothing
+        has appeared; if it raises, nothing does.
 
     Returns:
       list of `Written`, what becomes of each tensor.
@@ -142,7 +145,9 @@ def grow_checkpoint(
         changes.update(plan.changes(grown_others, are_tables=False))
         changes.update(plan.clocks)
         certify = certificates_of([*grown_tables, *grown_others])
-        return rewrite(reader, changes, out, force, dry_run, progress, certify, beside=beside)
+        return rewrite(
+            reader, changes, out, force, dry_run, progress, certify, beside=beside, prove=prove
+        )
 
 
 class _Plan:

@@ -134,6 +134,7 @@ def rewrite(
     progress: Progress | None = None,
     certify: Callable[[], Any] | None = None,
     beside: Callable[[list[Written]], Mapping[str, bytes]] | None = None,
+    prove: Callable[[str], object] | None = None,
 ) -> list[Written]:
     """Writes a checkpoint anew. What is not named passes through bit for bit.
 
@@ -150,6 +151,8 @@ def rewrite(
         tensors are written; they are put beside the checkpoint.
       beside: function of what will be written, called before anything is, also with `dry_run`. It
         returns more files that appear with the checkpoint, a dict from suffix (".meta") to bytes.
+      prove: function of a prefix at which the checkpoint can be opened when all is written and
+        nothing has appeared; if it raises, nothing does.
 
     Returns:
       list of `Written`, by name.
@@ -182,6 +185,7 @@ def rewrite(
             size = reader.num_bytes(name)
             written.append(Written(name, _dtype_name(reader, name), shape, shape, size, False))
     writer = CheckpointWriter(out, force=force, source=reader.prefix)
+    writer.prove = prove
     writer.check_room(sum(each.num_bytes for each in written))
     files = {} if beside is None else beside(written)
     if dry_run:

@@ -100,6 +100,11 @@ class NewFiles:
         self._moves.append(Move(place, new, old, False, None, stays))
         return new
 
+    def path_of(self, place: str) -> str:
+        """Returns where a file that was added is until it takes its place."""
+        place = os.path.abspath(place)
+        return next(each.new for each in self._moves if each.place == place and each.new)
+
     def add_folder(self, place: str) -> str:
         """Adds a folder, which takes its place with all that is in it; returns the path to fill.
 

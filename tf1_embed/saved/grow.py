@@ -161,8 +161,7 @@ def grow_saved_model(
             shutil.copyfile(path, os.path.join(new, each))
         with open(os.path.join(new, name), "wb") as file:
             file.write(encode_saved_model(name, message))
-        num_proved = decision.prove(os.path.join(new, _PREFIX))
-    return GrownModel(written, decision.nodes, num_proved)
+    return GrownModel(written, decision.nodes, decision.num_proved)
 
 
 def grow_metagraph(
@@ -221,13 +220,7 @@ def grow_metagraph(
         dry_run=dry_run,
         **decision.options({".meta": meta_graph.SerializeToString}),
     )
-    num_proved = 0
-    if not dry_run:
-        try:
-            num_proved = decision.prove(place)
-        except ValueError as error:
-            raise ValueError(f"{place} is written, but is not to be used: {error}") from error
-    return GrownModel(written, decision.nodes, num_proved)
+    return GrownModel(written, decision.nodes, decision.num_proved)
 
 
 class _Decision:
@@ -235,6 +228,7 @@ class _Decision:
 
     Attributes:
       nodes: list of `GrownNode`, when it is decided.
+      num_proved: int, how many variables the proof compared.
     """
 
     def __init__(self, prefix, graphs, also, also_found, keep, assets, found_assets, options):
@@ -245,6 +239,7 @@ class _Decision:
         self._options = dict(options)
         self._saved: list[SavedGraph] = []
         self.nodes: list[GrownNode] = []
+        self.num_proved = 0
         self._files: list[GrownNode] = []
         if isinstance(keep, str):
             raise ValueError(f"`keep` must be a list of names, got the string {keep!r}")
@@ -269,15 +264,16 @@ class _Decision:
             self._grow(written)
             return {suffix: content() for suffix, content in (contents or {}).items()}
 
-        return dict(self._options, also=self._of_variables, beside=beside)
+        return dict(self._options, also=self._of_variables, beside=beside, prove=self._prove)
 
     def leave_out(self, name, what):
         """Notes a file that is left out."""
         self._files.append(GrownNode(name, what, "left out"))
 
-    def prove(self, prefix):
-        """Restores the grown checkpoint into each graph; returns how many variables it has."""
-        return sum(prove(each.meta_graph, prefix, each.variables) for each in self._saved)
+    def _prove(self, prefix):
+        """Restores the grown checkpoint into each graph."""
+        proved = [prove(each.meta_graph, prefix, each.variables) for each in self._saved]
+        self.num_proved = sum(proved)
 
     def _strategy(self):
         """Finds how lookups in the graphs send ids to partitions."""

@@ -100,6 +100,7 @@ class CheckpointWriter:
         if not has_leftovers(self.prefix):
             self._check_absent()
         self.progress: Callable[[int], object] = lambda num_bytes: None
+        self.prove: Callable[[str], object] | None = None
         self._entries: dict[bytes, Entry] = {}
 
     def _check_absent(self):
@@ -278,8 +279,22 @@ class CheckpointWriter:
             if path not in self._files.places and path != self.prefix + INDEX:
                 self._files.remove(path)
         self._write_file(self.prefix + INDEX, write_index(self._entries))
+        if self.prove is not None:
+            self._prove_it()
         if self._names_latest:
             self._write_file(os.path.join(self._folder, "checkpoint"), self._state(), stays=True)
+
+    def _prove_it(self):
+        """Has the checkpoint proved where it waits, under names that can be opened as one."""
+        new = {end: self._files.path_of(self.prefix + end) for end in (INDEX, DATA)}
+        prefix = os.path.join(os.path.dirname(new[INDEX]), "new")
+        for end, path in new.items():
+            try:
+                os.link(path, prefix + end)
+            except OSError:
+                # Some file systems have no links.
+                shutil.copyfile(path, prefix + end)
+        self.prove(prefix)
 
     def _state(self):
         """Returns what the folder's `checkpoint` file is to say: this checkpoint is the latest."""
