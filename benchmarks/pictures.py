@@ -109,7 +109,8 @@ def read_table(part, caption=None):
     if caption:
         text = text.split(f"{caption}:\n")[1]
     lines = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE).group().splitlines()
-    rows = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines]
+    plain = [re.sub("[*`]", "", line) for line in lines]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in plain]
     return rows[:1] + rows[2:]
 
 
@@ -154,7 +155,7 @@ def draw_steps():
     }
     with new_figure(9, 4.2) as figure:
         axes = figure.subplots()
-        draw_dots(axes, [row[0].replace("`", "") for row in rows], series, (0.5, 5000))
+        draw_dots(axes, [row[0] for row in rows], series, (0.5, 5000))
         axes.set_xlabel("time of a step ÷ the bound: new rows trained, old rows gathered")
         axes.legend(loc="upper right")
     return figure
@@ -171,7 +172,7 @@ def draw_optimizers():
     }
     with new_figure(9, 3.2) as figure:
         axes = figure.subplots()
-        draw_dots(axes, [row[0] for row in rows], series, (0.5, 1500))
+        draw_dots(axes, [row[0] for row in rows], series, (0.3, 1500))
         axes.set_xlabel("time of a step at 1 M rows ÷ tf1_embed with two variables")
         axes.legend(loc="upper right")
     return figure
@@ -190,7 +191,7 @@ def draw_growing():
     }
     with new_figure(9, 3.2) as figure:
         axes = figure.subplots()
-        draw_dots(axes, [row[0].replace("`", "") for row in rows], series, (0.2, 200))
+        draw_dots(axes, [row[0] for row in rows], series, (0.2, 200))
         axes.set_xlabel("seconds ÷ cp of the same files")
         axes.legend(loc="upper right")
     return figure

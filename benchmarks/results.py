@@ -96,8 +96,9 @@ def describe_machine():
     pages = Path("/sys/kernel/mm/transparent_hugepage/enabled")
     huge = re.search(r"\[(\w+)\]", pages.read_text()).group(1) if pages.exists() else "unknown"
     libc = " ".join(platform.libc_ver())
+    kernel = ".".join(platform.release().split(".")[:2])
     return (
-        f"{model}, {cores} cores, {gigabytes:.0f} GB of memory, Linux {platform.release()}, "
+        f"{model}, {cores} cores, {gigabytes:.0f} GB of memory, Linux {kernel}, "
         f"{libc}, transparent huge pages: {huge}"
     )
 
