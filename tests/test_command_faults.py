@@ -234,8 +234,8 @@ def faults(tmp_path_factory):
 @pytest.mark.parametrize("fault", ["kill", "fail"])
 @pytest.mark.parametrize("name", [each for each in COMMANDS if each != "plot"])
 def test_command_leaves_the_old_files_or_the_new_whatever_call_it_dies_at(faults, name, fault):
-    # Here every third call, and no drawing, which takes its time: the program below does it all.
-    assert faults.check(name, fault, first=1 + len(name) % 3, step=3) > 6
+    # Here every sixth call, and no drawing, which takes its time: the program below does it all.
+    assert faults.check(name, fault, first=1 + len(name) % 6, step=6) > 3
 
 
 if __name__ == "__main__":

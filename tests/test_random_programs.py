@@ -11,7 +11,7 @@ import tf1_embed
 from support.random_programs import Program
 
 # More by the environment: RANDOM_PROGRAMS=10000.
-NUM_PROGRAMS = int(os.environ.get("RANDOM_PROGRAMS", "40"))
+NUM_PROGRAMS = int(os.environ.get("RANDOM_PROGRAMS", "24"))
 # Those with real training in them take longer.
 NUM_TRAINED = NUM_PROGRAMS // 5
 
