@@ -60,7 +60,7 @@ def parse_options(argv):
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--batch", type=int, nargs="+", default=[256, 1024, 8192])
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--data", nargs="+", metavar="FOLDER", help="of facts; default: UMLS")
     parser.add_argument("--gigabytes", type=float, nargs="+", help="of checkpoints, up to 12")
     parser.add_argument(

@@ -80,7 +80,10 @@ def make(spec, build, freezes=True):
                 tf.reduce_sum(tf.squared_difference(each, 1.0))
                 for each in model.vectors(*placeholders[size])
             ]
-            steps[size] = model.minimize(tf.add_n(losses))
+            # The loss is asked for too, as one does: training alone would not look up old rows
+            # whose vectors have a part in the loss, and none in the gradient.
+            loss = tf.add_n(losses)
+            steps[size] = [model.minimize(loss), loss]
         variables = {each for each, _ in filter(None, (model.old, model.new))}
         ids = tf.placeholder(tf.int64, [None])
         gathers = {each: tf.gather(each, ids) for each in variables}

@@ -71,7 +71,7 @@ def make(spec):
     targets = {size: tf.ones([size, spec.dim]) for size in spec.batches}
 
     def step(ids):
-        # What `train_on_batch` calls; the loss stays where it is, as in the other peers.
+        # What `train_on_batch` calls, which then takes the loss out.
         model.train_function(iter([(ids, targets[len(ids)])]))
 
     def rows(ids):

@@ -38,7 +38,8 @@ def make(spec):
             )
             vectors = tf.dynamic_stitch(places, [old.lookup(old_ids), new_vectors])
             loss = tf.reduce_sum(tf.squared_difference(vectors, 1.0))
-            steps[size] = optimizer.minimize(loss, var_list=[trainable])
+            # The loss is asked for too, as in the other graphs.
+            steps[size] = [optimizer.minimize(loss, var_list=[trainable]), loss]
         keys = tf.placeholder(tf.int64, [None])
         values = tf.placeholder(tf.float32, [None, spec.dim])
         upserts = [table.upsert(keys, values) for table in (old, new)]
