@@ -16,11 +16,17 @@ import time
 from pathlib import Path
 from subprocess import SubprocessError
 
-from benchmarks import growing, huge_pages, jobs, page, scale, steps
+from benchmarks import growing, huge_pages, jobs, many_new_rows, page, scale, steps
 from benchmarks.resident import ROOT
 
-PARTS = {"steps": steps, "growing": growing, "jobs": jobs, "huge-pages": huge_pages}
-PARTS["scale"] = scale
+PARTS = {
+    "steps": steps,
+    "many-new-rows": many_new_rows,
+    "growing": growing,
+    "jobs": jobs,
+    "huge-pages": huge_pages,
+    "scale": scale,
+}
 OPTIMIZERS = ("sgd", "adagrad", "adam", "momentum", "rmsprop", "ftrl")
 
 
@@ -63,6 +69,7 @@ def parse_options(argv):
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--data", nargs="+", metavar="FOLDER", help="of facts; default: UMLS")
     parser.add_argument("--gigabytes", type=float, nargs="+", help="of checkpoints, up to 12")
+    parser.add_argument("--ways", nargs="+", choices=growing.NAMES, help="to grow one")
     parser.add_argument(
         "--max-seconds", type=float, default=240, help="for a peer to make its tables"
     )
@@ -77,7 +84,6 @@ def parse_options(argv):
     )
     options = parser.parse_args(argv)
     options.python_of = lambda name: options.environments / name / "bin" / "python"
-    options.environ, options.suffix = {}, ""
     if options.quick:
         options.folder = options.folder / "quick"
         options.rounds = min(options.rounds, 3)

@@ -33,6 +33,7 @@ WAYS = [
     Way("opennmt_update_vocab", "OpenNMT-tf's `update_vocab`", "bench-opennmt", True),
 ]
 VERIFY = Way("tf1_embed_verify", "tf1_embed: verify all old rows", "tf2", False)
+NAMES = [way.name for way in WAYS]
 DIM, NEW_ROWS = 64, 1000
 TIMEOUT = 600
 
@@ -54,7 +55,8 @@ def run_one(gigabytes, options):
         size = {"old_rows": rows, "new_rows": NEW_ROWS, "dim": DIM}
         Path(folder, "size.json").write_text(json.dumps(size))
         write_base(protocol.Job(folder, None))
-        ways = [way for way in WAYS if prepare(way, folder, options, found)]
+        ways = [way for way in WAYS if way.name in (options.ways or NAMES)]
+        ways = [way for way in ways if prepare(way, folder, options, found)]
         order = random.Random(0)
         for number in range(min(options.rounds, 3)):
             order.shuffle(ways)

@@ -56,7 +56,6 @@ def measure_steps():
                 python_of=lambda environment: sys.executable,
                 folder=Path(folder),
                 max_seconds=60,
-                environ={},
             )
 
             def record(name, size, number, seconds, old_rows=old_rows):

@@ -8,9 +8,9 @@ import re
 import statistics
 from pathlib import Path
 
-from benchmarks import growing, huge_pages, steps
+from benchmarks import growing, huge_pages, many_new_rows, steps
 from benchmarks.resident import ROOT
-from benchmarks.results import Results, format_ratio, milliseconds
+from benchmarks.results import Results, format_ratio, milliseconds, number
 
 DOCS = ROOT / "docs"
 PAGE = DOCS / "benchmarks.md"
@@ -18,6 +18,8 @@ MARKS = r"(<!-- measured: {} -->\n).*?(<!-- end -->)"
 SIZES = {10**4: "10 k", 10**5: "100 k", 10**6: "1 M", 10**7: "10 M"}
 OPTIMIZERS = {"sgd": "SGD", "adagrad": "Adagrad", "adam": "Adam"}
 OPTIMIZERS.update(momentum="Momentum", rmsprop="RMSProp", ftrl="Ftrl")
+
+MANY = {"adam": "Adam", "lazy_adam": "lazy Adam"}
 
 
 def write(folder, page=None):
@@ -51,12 +53,12 @@ def load(folder, name):
     return Results(path) if found.exists() else None
 
 
-def load_steps(folder, environment, optimizer, suffix=""):
+def load_steps(folder, environment, optimizer):
     """Returns a dict from a number of old rows to its `Results`."""
     found = {}
-    for path in folder.glob(f"steps-{environment}-*-{optimizer}{suffix}.found.json"):
+    for path in folder.glob(f"steps-{environment}-*-{optimizer}.found.json"):
         name = path.name[: -len(".found.json")]
-        number = re.fullmatch(rf"steps-{environment}-(\d+)-{optimizer}{suffix}", name)
+        number = re.fullmatch(rf"steps-{environment}-(\d+)-{optimizer}", name)
         if number:
             found[int(number[1])] = load(folder, name)
     return dict(sorted(found.items()))
@@ -142,6 +144,45 @@ def steps_part(folder):
     return tables and f"{machine(folder)} {libraries(folder)}\n\n{tables}"
 
 
+def aims_part(folder):
+    """Returns the part on what this project aims at, and where it stands: SGD, all sizes."""
+    ways = [
+        ("tf2", "over the bound, 2.21", "partition", "bound", "at most 1.05", None),
+        ("tf1", "over the bound, 1.15.5", "partition", "bound", "at most 1.10", None),
+        ("tf2", "over ids apart, 2.21", "partition", "apart", "", None),
+        ("tf1", "over ids apart, 1.15.5", "partition", "apart", "", None),
+        ("tf2", "over full training, 2.21", "partition", "full", "at most 1", None),
+        ("tf1", "over full training, 1.15.5", "partition", "full", "at most 1", None),
+        ("tf2", "over PyTorch by hand", "partition", "torch_two_tables", "at most 1", None),
+        ("tf2", "the question's concat over it", "concat", "partition", "at least 100", 10**6),
+        ("tf2", "PEFT over it", "peft_tokens", "partition", "at least 100", 10**6),
+    ]
+    rows, batches = [], []
+    for environment, title, name, reference, aim, only in ways:
+        found = load_steps(folder, environment, "sgd")
+        found = {size: each for size, each in found.items() if only in (None, size)}
+        if not found:
+            continue
+        batches = next(iter(found.values())).facts["batches"]
+        title += "" if only is None else f", {SIZES[only]} old rows"
+        rows.append([title, aim, *(span(found, name, reference, each) for each in batches)])
+    flat = load(folder, "huge-tf2-partition")
+    if rows and flat:
+        sizes = flat.facts["sizes"]
+        names = [f"{size} rows, {huge_pages.HUGE}" for size in (sizes[-1], sizes[0])]
+        title = "{0} old rows over {1}, huge pages".format(*(SIZES[each] for each in sizes[::-1]))
+        cells = [flat.ratio(*(f"{name}, {each}" for name in names)) for each in batches]
+        rows.append([title, "at most 1.10", *(number(each.median) for each in cells)])
+    return rows and table(["", "aim", *(f"batches of {each}" for each in batches)], rows)
+
+
+def span(found, name, reference, batch):
+    """Returns the least and the most of a ratio over the sizes of tables, as text."""
+    ratios = [each.ratio(f"{name}, {batch}", f"{reference}, {batch}") for each in found.values()]
+    texts = [number(each) for each in sorted(each.median for each in ratios if each)]
+    return "–".join(dict.fromkeys([texts[0], texts[-1]])) if texts else "–"
+
+
 def memory_part(folder):
     """Returns the part on memory and checkpoints."""
     rows = []
@@ -184,6 +225,22 @@ def optimizers_part(folder, old_rows=10**6, size=1024):
             ratios = [results.ratio(f"{name}, {size}", f"partition, {size}") for name in names]
             rows.append([title, milliseconds(own), *map(format_ratio, ratios)])
     return rows and table(["optimizer", "two variables, ms", *names.values()], rows)
+
+
+def many_new_rows_part(folder):
+    """Returns the part on a million new rows."""
+    rows, batches = [], []
+    for environment, title in (("tf2", "2.21"), ("tf1", "1.15.5")):
+        for optimizer in many_new_rows.OPTIMIZERS[environment]:
+            results = load(folder, many_new_rows.name_of(environment, optimizer))
+            if results is None:
+                continue
+            batches = results.facts["batches"]
+            for peer in steps.PEERS:
+                if peer.name in results.found:
+                    cells = [cell(results, peer.name, size) for size in batches]
+                    rows.append([title, MANY[optimizer], peer.title, *cells])
+    return rows and table(["TensorFlow", "", "", *(f"batches of {each}" for each in batches)], rows)
 
 
 def growing_part(folder):
@@ -231,26 +288,12 @@ def huge_part(folder):
     """Returns the part on huge pages."""
     rows = []
     for environment, title in (("tf2", "2.21"), ("tf1", "1.15.5")):
-        without = load_steps(folder, environment, "sgd")
-        huge = load_steps(folder, environment, "sgd", huge_pages.SUFFIX)
-        for old_rows, results in huge.items():
-            if old_rows not in without:
-                continue
-            for name in ("bound", "partition", "full"):
-                for size in results.facts["batches"]:
-                    pair = [
-                        each.seconds(f"{name}, {size}") for each in (without[old_rows], results)
-                    ]
-                    if None in pair:
-                        continue
-                    first = huge[min(huge)].seconds(f"{name}, {size}")
-                    rows.append(
-                        [title, SIZES.get(old_rows, old_rows), size, name]
-                        + [milliseconds(each) for each in pair]
-                        + [f"{pair[1] / pair[0]:.2f}", f"{pair[1] / first:.2f}"]
-                    )
-    header = ["TensorFlow", "old rows", "batch", "", "ms", "ms, huge pages", "ratio"]
-    return rows and table([*header, f"over {SIZES[10**4]} rows"], rows)
+        for peer in steps.PEERS:
+            results = load(folder, f"huge-{environment}-{peer.name}")
+            for size, *cells in huge_pages.lines(results) if results else ():
+                rows.append([title, peer.title.split(":")[0], SIZES.get(size, size), *cells])
+    header = ["TensorFlow", "", "old rows", "batch", "ms", "ms, huge pages"]
+    return rows and table([*header, "over plain pages", "huge, over 10 k rows"], rows)
 
 
 BILLION_GB = 4 * 64 * 10**9 / 1e9
@@ -293,9 +336,11 @@ def network_part(folder):
 
 
 PARTS = {
+    "aims": aims_part,
     "steps": steps_part,
     "steps 1.15": lambda folder: step_tables(folder, "tf1"),
     "optimizers": optimizers_part,
+    "many new rows": many_new_rows_part,
     "memory": memory_part,
     "growing": growing_part,
     "jobs": jobs_part,

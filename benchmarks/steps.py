@@ -29,6 +29,7 @@ Peer = namedtuple("Peer", "name title environments memory")
 
 GRAPH = ("tf2", "tf1")
 ONE = {"sgd": 1.3, "adagrad": 2.3, "adam": 4.5, "momentum": 2.3, "rmsprop": 3.3, "ftrl": 3.3}
+ONE["lazy_adam"] = ONE["adam"]
 OWN = dict.fromkeys(ONE, 1.1)
 TWICE = {name: tables + 1.5 for name, tables in ONE.items()}
 
@@ -60,15 +61,21 @@ def run(options):
     """Measures all sizes and optimizers that are asked for, on each TensorFlow."""
     for environment in options.tensorflow:
         for old_rows, optimizer in measurements(options, environment):
-            spec = {
-                "old_rows": old_rows,
-                "new_rows": options.new_rows,
-                "dim": options.dim,
-                "batches": [256, 1024] if options.quick else options.batch,
-                "optimizer": optimizer,
-                "threads": options.threads,
-            }
-            run_one(spec, environment, options)
+            spec = make_spec(old_rows, optimizer, options)
+            name = f"steps-{environment}-{old_rows}-{optimizer}"
+            run_one(name, spec, choose(environment, optimizer, options), environment, options)
+
+
+def make_spec(old_rows, optimizer, options, new_rows=None):
+    """Returns what the protocol sends, a dict."""
+    return {
+        "old_rows": old_rows,
+        "new_rows": new_rows or options.new_rows,
+        "dim": options.dim,
+        "batches": [256, 1024] if options.quick else options.batch,
+        "optimizer": optimizer,
+        "threads": options.threads,
+    }
 
 
 def measurements(options, environment):
@@ -86,22 +93,25 @@ def measurements(options, environment):
     return chosen
 
 
-def run_one(spec, environment, options):
-    """Measures one size under one optimizer, and prints what was found."""
-    peers = [
+def choose(environment, optimizer, options):
+    """Returns the peers that take part."""
+    return [
         peer
         for peer in PEERS
         if (environment in peer.environments if environment == "tf1" else True)
         and (not options.peers or peer.name in options.peers + list(IN_EVERY_GROUP))
-        and (spec["optimizer"] in ("sgd", "adagrad", "adam") or peer.environments == GRAPH)
+        and (optimizer in ("sgd", "adagrad", "adam") or peer.environments == GRAPH)
     ]
+
+
+def run_one(name, spec, peers, environment, options):
+    """Measures one size under one optimizer, and prints what was found."""
     options.folder.mkdir(parents=True, exist_ok=True)
-    name = f"steps-{environment}-{spec['old_rows']}-{spec['optimizer']}"
-    path = options.folder / f"{name}{options.suffix}.json"
+    path = options.folder / f"{name}.json"
     recorder = Recorder(path, environment=environment, **spec)
 
-    def record(name, size, number, seconds):
-        recorder.record(f"{name}, {size}", number, seconds)
+    def record(peer, size, number, seconds):
+        recorder.record(f"{peer}, {size}", number, seconds)
 
     recorder.write(measure(spec, peers, environment, options, record))
     results = Results(path)
@@ -130,8 +140,7 @@ def measure(spec, peers, environment, options, record):
       spec: dict, what the protocol sends.
       peers: list of `Peer`s.
       environment: "tf2" or "tf1", where peers in graph mode run.
-      options: with `rounds`, `python_of` (function of an environment), `folder`, `max_seconds`,
-        `environ` (more variables of the environment).
+      options: with `rounds`, `python_of` (function of an environment), `folder`, `max_seconds`.
       record: function of a peer's name, its batch, round and the seconds of its steps.
 
     Returns:
@@ -190,20 +199,29 @@ def groups(peers, spec):
 
 def start(group, spec, environment, options, found):
     """Returns a dict from name to `Resident`, of the peers that can do the job."""
-    residents, threads = {}, dict.fromkeys(THREADS, str(spec["threads"]))
+    residents = {}
     for peer in group:
-        of_peer = environment if peer.environments == GRAPH else peer.environments[0]
-        log = Path(options.folder) / "logs" / f"{of_peer}-{peer.name}.log"
-        module = f"benchmarks.peers.{peer.name}"
         try:
-            residents[peer.name] = Resident(
-                options.python_of(of_peer), module, log, dict(threads, **options.environ)
-            )
-            residents[peer.name].tell(**spec)
+            residents[peer.name] = open_resident(peer, spec, environment, options)
         except Failed as error:
             found[peer.name] = {"cannot": str(error)}
-            residents.pop(peer.name, None)
     return hear_all(residents, options.max_seconds, found)
+
+
+def open_resident(peer, spec, environment, options, environ=None):
+    """Starts the process of a peer, which makes its tables; `environ` are more variables."""
+    of_peer = environment if peer.environments == GRAPH else peer.environments[0]
+    name = "-".join([of_peer, peer.name, str(spec["old_rows"]), *(environ or {})])
+    log = Path(options.folder) / "logs" / f"{name}.log"
+    threads = dict.fromkeys(THREADS, str(spec["threads"]))
+    resident = Resident(
+        options.python_of(of_peer),
+        f"benchmarks.peers.{peer.name}",
+        log,
+        dict(threads, **(environ or {})),
+    )
+    resident.tell(**spec)
+    return resident
 
 
 def hear_all(residents, timeout, found):

@@ -42,7 +42,15 @@ def optimizer(spec):
         "momentum": lambda: tf.train.MomentumOptimizer(rate, 0.9),
         "rmsprop": lambda: tf.train.RMSPropOptimizer(rate),
         "ftrl": lambda: tf.train.FtrlOptimizer(rate),
+        "lazy_adam": lambda: lazy_adam(rate),
     }[spec.optimizer]()
+
+
+def lazy_adam(rate):
+    """Returns the Adam that moves the rows of the batch only, which TensorFlow 1 has."""
+    from tensorflow.contrib.opt import LazyAdamOptimizer
+
+    return LazyAdamOptimizer(rate, epsilon=protocol.ADAM_EPSILON)
 
 
 def variable(name, spec):

@@ -27,7 +27,7 @@ import numpy as np
 BLOCK_ROWS = 1 << 14
 LEARNING_RATES = {"sgd": 0.1, "adagrad": 0.1, "adam": 0.01}
 # Those that TensorFlow's peers alone are asked for.
-LEARNING_RATES.update(momentum=0.1, rmsprop=0.01, ftrl=0.1)
+LEARNING_RATES.update(momentum=0.1, rmsprop=0.01, ftrl=0.1, lazy_adam=0.01)
 # What libraries disagree on by default.
 ADAGRAD_START, ADAM_EPSILON = 0.1, 1e-8
 
