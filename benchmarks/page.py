@@ -170,7 +170,7 @@ def aims_part(folder):
     if rows and flat:
         sizes = flat.facts["sizes"]
         names = [f"{size} rows, {huge_pages.HUGE}" for size in (sizes[-1], sizes[0])]
-        title = "{0} old rows over {1}, huge pages".format(*(SIZES[each] for each in sizes[::-1]))
+        title = f"{SIZES[sizes[-1]]} old rows over {SIZES[sizes[0]]}, huge pages"
         cells = [flat.ratio(*(f"{name}, {each}" for name in names)) for each in batches]
         rows.append([title, "at most 1.10", *(number(each.median) for each in cells)])
     return rows and table(["", "aim", *(f"batches of {each}" for each in batches)], rows)
