@@ -16,11 +16,21 @@ import time
 from pathlib import Path
 from subprocess import SubprocessError
 
-from benchmarks import growing, huge_pages, jobs, many_new_rows, page, scale, steps
+from benchmarks import (
+    formulations,
+    growing,
+    huge_pages,
+    jobs,
+    many_new_rows,
+    page,
+    scale,
+    steps,
+)
 from benchmarks.resident import ROOT
 
 PARTS = {
     "steps": steps,
+    "formulations": formulations,
     "many-new-rows": many_new_rows,
     "growing": growing,
     "jobs": jobs,

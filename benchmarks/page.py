@@ -8,7 +8,7 @@ import re
 import statistics
 from pathlib import Path
 
-from benchmarks import growing, huge_pages, many_new_rows, steps
+from benchmarks import formulations, growing, huge_pages, many_new_rows, scale, steps
 from benchmarks.resident import ROOT
 from benchmarks.results import Results, format_ratio, milliseconds, number
 
@@ -227,6 +227,17 @@ def optimizers_part(folder, old_rows=10**6, size=1024):
     return rows and table(["optimizer", "two variables, ms", *names.values()], rows)
 
 
+def formulations_part(folder):
+    """Returns the part on other formulations of the lookup."""
+    rows, batches = [], []
+    for environment, title in (("tf2", "2.21"), ("tf1", "1.15.5")):
+        results = load(folder, f"formulations-{environment}")
+        if results:
+            batches = results.facts["batches"]
+            rows += [[title, *cells] for cells in formulations.lines(results)]
+    return rows and table(["TensorFlow", "", *(f"batches of {each}" for each in batches)], rows)
+
+
 def many_new_rows_part(folder):
     """Returns the part on a million new rows."""
     rows, batches = [], []
@@ -327,11 +338,14 @@ def network_part(folder):
     results = load(folder, "scale")
     if results is None:
         return None
+    sizes = results.facts["server_rows"]
+    formula = [scale.predict_network(size) / 1e3 for size in sizes]
+    lines = {"by the formula": formula, **results.found["network"]}
     rows = [
         [servers, *(f"{each:,.0f} KB" for each in sent), f"{max(sent) / min(sent):.2f}"]
-        for servers, sent in results.found["network"].items()
+        for servers, sent in lines.items()
     ]
-    heads = [f"{SIZES.get(size, size)} rows" for size in results.facts["server_rows"]]
+    heads = [f"{SIZES.get(size, size)} rows" for size in sizes]
     return table(["servers", *heads, "most over least"], rows)
 
 
@@ -340,6 +354,7 @@ PARTS = {
     "steps": steps_part,
     "steps 1.15": lambda folder: step_tables(folder, "tf1"),
     "optimizers": optimizers_part,
+    "formulations": formulations_part,
     "many new rows": many_new_rows_part,
     "memory": memory_part,
     "growing": growing_part,

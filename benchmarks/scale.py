@@ -25,6 +25,8 @@ from benchmarks.results import Recorder
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
 
 DIM, NEW_ROWS = 64, 10**4
+# Of the model whose steps are counted.
+BATCH, CANDIDATES = 1024, 64
 OPERATIONS = ("load", "grow", "verify", "merge")
 
 
@@ -142,6 +144,17 @@ def check_operations(sizes, folder, rounds):
     return found
 
 
+def predict_network(num_old_rows):
+    """Returns the bytes that a step should send: ids there, vectors back, gradients there.
+
+    A batch looks up its heads, tails and candidates, of which half the heads and tails are new, and
+    its relations, which do not train.
+    """
+    looked_up = 3 * BATCH + CANDIDATES
+    new = BATCH + CANDIDATES * NEW_ROWS / (num_old_rows + NEW_ROWS)
+    return (4 + 4 * DIM) * (looked_up + new)
+
+
 def check_network(sizes, servers):
     """Prints what a step sends, by the number of servers and of rows.
 
@@ -151,9 +164,11 @@ def check_network(sizes, servers):
     found = {}
     print("KB that a step sends, SGD, grown table (batches of 1024 triples)")
     print(f"{'servers':>10}" + "".join(f"{rows:>12}" for rows in sizes) + "   most over least")
+    print(f"{'formula':>10}" + "".join(f"{predict_network(rows) / 1e3:>12.0f}" for rows in sizes))
     for count in servers:
         command = [sys.executable, "-m", "benchmarks.parameter_server_cost"]
         command += ["--servers", str(count), "--optimizer", "sgd", "--steps", "60"]
+        command += ["--batch", str(BATCH), "--dim", str(DIM), "--new-rows", str(NEW_ROWS)]
         command += ["--old-rows", *map(str, sizes)]
         output = subprocess.run(
             command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("pyperf")
 
-from benchmarks import growing, guard, page, results, steps
+from benchmarks import growing, guard, huge_pages, page, results, scale, steps
 from benchmarks.peers import protocol
 from benchmarks.resident import Failed, Resident
 
@@ -34,9 +34,12 @@ def options(tmp_path):
         python_of=lambda name: sys.executable if name == "tf2" else str(tmp_path / name),
         folder=tmp_path,
         max_seconds=100,
-        environ={},
-        suffix="",
-        quick=True,
+        ways=None,
+        new_rows=20,
+        dim=4,
+        batch=[16],
+        threads=1,
+        quick=False,
     )
 
 
@@ -161,7 +164,7 @@ def test_page_gets_the_tables_and_keeps_its_prose(tmp_path):
     pages = tmp_path / "page.md"
     pages.write_text(
         "Before.\n<!-- measured: steps -->\nold\n<!-- end -->\nBetween.\n"
-        "<!-- measured: growing -->\nkept\n<!-- end -->\n",
+        "<!-- measured: growing -->\nkept\n<!-- end -->\n<!-- measured: aims -->\n<!-- end -->\n",
         encoding="utf-8",
     )
     page.write(tmp_path, pages)
@@ -170,7 +173,24 @@ def test_page_gets_the_tables_and_keeps_its_prose(tmp_path):
     assert "| **tf1_embed, two variables** | 3.000 [1.50 (1.50–1.50)] |" in text
     assert "- TensorFlow Recommenders Addons, SGD, 10 k: it was not there." in text
     assert "old\n" not in text.replace("old rows", "")
-    assert text.endswith("Between.\n<!-- measured: growing -->\nkept\n<!-- end -->\n")
+    assert "Between.\n<!-- measured: growing -->\nkept\n<!-- end -->\n" in text
+    assert "| over the bound, 2.21 | at most 1.05 | 1.50 |" in text
+    assert "| over full training, 2.21 | at most 1 | – |" in text
+
+
+def test_huge_pages_are_beside_plain_ones_at_each_size(options):
+    (bound,) = peers_of("bound")
+    huge_pages.run_one(bound, "tf2", [300, 600], options)
+    read = results.Results(options.folder / "huge-tf2-bound.json")
+    lines = list(huge_pages.lines(read))
+    assert [line[:2] for line in lines] == [(300, 16), (600, 16)]
+    assert lines[0][-1] == "1.00 (1.00–1.00)"
+    assert all(each["huge"] is not None for each in read.found.values())
+
+
+def test_bytes_of_a_step_are_those_of_its_ids_vectors_and_gradients():
+    # 3 * 1024 + 64 are looked up; new are half of the heads and tails, and half of the candidates.
+    assert scale.predict_network(10**4) == (4 + 4 * 64) * (3 * 1024 + 64 + 1024 + 32)
 
 
 def test_ways_to_grow_a_checkpoint_are_measured_and_checked(options, monkeypatch):

@@ -1,5 +1,6 @@
 """What a command prints, whatever can be printed; and what it says when it fails."""
 
+import json
 import os
 import subprocess
 import sys
@@ -156,6 +157,7 @@ def test_word_that_is_most_like_an_unknown_one_is_proposed(
         ("grow old --rows 1 --rows e=1 --out x", "give one --rows K for all tables, or NAME=K"),
         ("grow old --rows e=1 --rows e=1 --out x", "--rows is given twice for e"),
         ("grow old --rows 1 --drop-missing --out x", "--drop-missing needs --old-vocab"),
+        ("grow old --rows 1 --first-column --out x", "--first-column says how a vocabulary is"),
         ("grow old --rows 1 --out old.index/x", "Not a directory"),
         ("split old --trainable-rows 0:99999999999 --out x", "the table has 5 rows, 0 to 4"),
         ("split old --trainable-rows 3:3 --out x", "3:3 has no row"),
@@ -182,6 +184,25 @@ def test_output_that_exists_is_refused_in_the_words_of_the_command(workdir, caps
     assert main(GROW) == 2
     expected = "tf1-embed: checkpoint new exists; choose another name, or replace it with --force\n"
     assert capsys.readouterr().err == expected
+
+
+def test_graph_from_before_is_named_where_it_stays(workdir, capsys):
+    assert main(GROW) == 0
+    assert "stays as it was" not in capsys.readouterr().out
+    (workdir / "new.meta").write_bytes(b"of the old code")
+    assert main([*GROW, "--force"]) == 0
+    assert "new.meta stays as it was: a graph from before" in capsys.readouterr().out
+    assert (workdir / "new.meta").read_bytes() == b"of the old code"
+    assert main([*GROW, "--force", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["graph_left"] == "new.meta"
+
+
+def test_graphs_of_a_saved_model_are_named_where_they_stay(workdir, capsys):
+    model = workdir / "model"
+    save_checkpoint(model / "variables" / "variables", {"e": counting_rows(5)})
+    (model / "saved_model.pb").write_bytes(b"")
+    assert main("shrink model --table e --rows 4 --out less".split()) == 0
+    assert "the graphs of the SavedModel model stay" in capsys.readouterr().out
 
 
 def test_missing_package_is_named_with_the_line_that_installs_it(workdir, capsys, monkeypatch):

@@ -28,6 +28,7 @@ from tf1_embed.commands import (
     paths,
     plot,
     repartition,
+    row_options,
     shrink,
     split,
     vectors,
@@ -78,6 +79,7 @@ def _main(argv):
     num_published = len(published)
     try:
         paths.check(arguments)
+        row_options.check(arguments)
         return arguments.run(arguments)
     except KeyboardInterrupt:
         # Wherever it came, what has its name is written, and nothing else is.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tf1_embed.commands import options, output
+from tf1_embed.commands import options, output, row_options
 from tf1_embed.commands.paths import Input
 
 # More than any table has; of one range none is listed.
@@ -25,7 +25,7 @@ def add_to(commands: options.Commands) -> None:
     audit.add_argument(
         "--table", metavar="NAME", action="append", required=True, help="a name or pattern"
     )
-    audit.add_argument("--frozen", metavar="ROWS", required=True, help=options.ROWS)
+    audit.add_argument("--frozen", metavar="ROWS", required=True, help=row_options.ROWS)
     audit.add_argument(
         "--fetch",
         metavar="NAME",
@@ -39,7 +39,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from tf1_embed.auditing import audit_metagraph, report
 
     # Its size is that of each table, which the graph tells.
-    runs = [range(*run) for run in options.runs(arguments.frozen, "--frozen")]
+    runs = [range(*run) for run in row_options.runs(arguments.frozen, "--frozen")]
     findings = audit_metagraph(
         arguments.meta,
         dict.fromkeys(arguments.table, runs[0] if len(runs) == 1 else _ids(runs)),

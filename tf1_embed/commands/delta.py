@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tf1_embed.commands import options, output, questions
+from tf1_embed.commands import options, output, questions, row_options
 from tf1_embed.commands.paths import InputCheckpoint
 
 _EXTRACT = (
@@ -55,7 +55,7 @@ def _add_extract(deltas):
         action="store_true",
         help="give no --also and keep the others, and do not ask",
     )
-    options.add_vocabularies(
+    row_options.add_vocabularies(
         extract,
         "with --new-vocab: old rows are where their tokens are now",
         "note the tokens of the new rows",
@@ -74,11 +74,11 @@ def _extract(arguments):
     tokens, id_map = None, None
     tables = options.tables(arguments, arguments.base)
     if arguments.new_vocab is not None:
-        tokens = options.tokens(arguments, arguments.new_vocab)
+        tokens = row_options.tokens(arguments, arguments.new_vocab)
     if arguments.old_vocab is not None:
         if tokens is None:
             raise ValueError("--old-vocab needs --new-vocab")
-        id_map = options.vocabulary_map(arguments, options.num_rows(arguments.base, tables))
+        id_map = row_options.vocabulary_map(arguments, options.num_rows(arguments.base, tables))
     elif arguments.drop_missing:
         raise ValueError("--drop-missing needs --old-vocab and --new-vocab")
     if arguments.only_tables and (arguments.also or arguments.others == "from-grown"):
@@ -93,7 +93,7 @@ def _extract(arguments):
         also=arguments.also if arguments.also or arguments.only_tables else None,
         id_map=id_map,
         tokens=tokens,
-        reserved=options.reserved(arguments),
+        reserved=row_options.reserved(arguments),
         with_slots=not arguments.without_slots,
         others=arguments.others or (_ask if questions.at_terminal() else None),
         partition_strategy=arguments.partition_strategy,

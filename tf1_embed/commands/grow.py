@@ -6,7 +6,7 @@ import argparse
 import functools
 import re
 
-from tf1_embed.commands import initializers, options, output, questions
+from tf1_embed.commands import also, initializers, options, output, questions, row_options
 from tf1_embed.commands.paths import Input, InputAsset, OutputModel
 
 
@@ -46,9 +46,9 @@ def add_to(commands: options.Commands) -> None:
         action="store_true",
         help="drop rows of tokens that the new vocabulary lacks; else they are an error",
     )
-    options.add_first_column(grow)
-    options.add_reserved(grow)
-    options.add_also(grow, "grow")
+    row_options.add_first_column(grow)
+    row_options.add_reserved(grow)
+    also.add_to(grow, "grow")
     grow.add_argument(
         "--graph",
         action="store_true",
@@ -89,11 +89,11 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.table is None and isinstance(by_name, dict):
         arguments.table = list(by_name)
     tables = options.tables(arguments, arguments.prefix)
-    reserved = options.reserved(arguments)
+    reserved = row_options.reserved(arguments)
     sizes = options.sizes(arguments.prefix, tables)
     mapping = None
     if arguments.new_vocab is not None:
-        mapping = options.vocabulary_map(arguments, options.one_size(sizes))
+        mapping = row_options.vocabulary_map(arguments, options.one_size(sizes))
     elif arguments.old_vocab is not None:
         raise ValueError("--old-vocab needs --new-vocab")
     elif arguments.drop_missing:
@@ -118,7 +118,7 @@ def _run(arguments: argparse.Namespace) -> int:
         partition_strategy=arguments.partition_strategy,
     )
     given, writing = (
-        of_graph or {"also": options.also(arguments, "grow")},
+        of_graph or {"also": also.chosen(arguments, "grow")},
         options.writing(arguments, "Growing"),
     )
     is_asked = of_graph is None and mapping is None and not isinstance(by_name, dict)
@@ -154,9 +154,9 @@ def _function(arguments):
         return grow_checkpoint, None
     from tf1_embed.saved.grow import grow_metagraph, grow_saved_model
 
-    also = options.also(arguments, "grow")
+    chosen = also.chosen(arguments, "grow")
     of_graph = {
-        "also": None if arguments.also_found else also,
+        "also": None if arguments.also_found else chosen,
         "also_found": arguments.also_found,
         "keep": arguments.keep,
     }

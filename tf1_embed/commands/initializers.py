@@ -6,7 +6,7 @@ import argparse
 import re
 from typing import TYPE_CHECKING, Any, Callable
 
-from tf1_embed.commands import options
+from tf1_embed.commands import options, row_options
 from tf1_embed.commands.paths import Input
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Initializers:
         how = {name: getattr(self._arguments, name) for name in options.VECTORS}
         vocabulary = self._arguments.vectors_vocab
         if vocabulary is not None:
-            vocabulary = options.tokens(self._arguments, vocabulary)
+            vocabulary = row_options.tokens(self._arguments, vocabulary)
         if kind == "vectors":
             return initializers.from_vectors(path, new_tokens, vocabulary, fallback, **how)
         return initializers.from_donor(
@@ -153,7 +153,7 @@ class Initializers:
             new_tokens,
             old_tokens,
             vocabulary,
-            reserved=options.reserved(self._arguments),
+            reserved=row_options.reserved(self._arguments),
             fallback=fallback,
             **how,
         )
@@ -186,9 +186,9 @@ class Initializers:
             )
         from tf1_embed.rows import ids_of
 
-        old_tokens = options.tokens(arguments, arguments.old_vocab)
-        new_tokens = options.tokens(arguments, arguments.new_vocab)
-        first = options.reserved(arguments).first
+        old_tokens = row_options.tokens(arguments, arguments.old_vocab)
+        new_tokens = row_options.tokens(arguments, arguments.new_vocab)
+        first = row_options.reserved(arguments).first
         ids = (ids_of(each).tolist() for each in self._id_map().new_rows.chunks(1 << 20))
         return old_tokens, [new_tokens[each - first] for chunk in ids for each in chunk]
 
@@ -200,7 +200,7 @@ class Initializers:
         num_old_rows, num_new_rows = ids.num_old_rows, ids.new_rows.count
         if self._arguments.new_vocab is not None:
             old_tokens, new_tokens = self._tokens("parts")
-            first = options.reserved(self._arguments).first
+            first = row_options.reserved(self._arguments).first
             id_of = {token: first + place for place, token in enumerate(old_tokens)}
             id_of.update((token, num_old_rows + at) for at, token in enumerate(new_tokens))
             return read_parts(path, id_of.get, num_old_rows, num_new_rows), new_tokens

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 
-from tf1_embed.commands import options, output
+from tf1_embed.commands import options, output, row_options
 
 
 def add_to(commands: options.Commands) -> None:
@@ -24,7 +24,7 @@ def add_to(commands: options.Commands) -> None:
     )
     inspect.add_argument("--slots", action="store_true", help="list slot variables as well")
     inspect.add_argument(
-        "--rows", metavar="ROWS", help=f"print these rows of the tables: {options.ROWS}"
+        "--rows", metavar="ROWS", help=f"print these rows of the tables: {row_options.ROWS}"
     )
     options.add_partition_strategy(inspect)
 
@@ -88,7 +88,7 @@ def _print_rows(arguments, variables):
         for variable in variables:
             if not variable.shape:
                 raise ValueError(f"{variable.name!r} is a number, and has no rows")
-            rows = options.rows_of(arguments.rows, "--rows", variable.shape[0])
+            rows = row_options.rows_of(arguments.rows, "--rows", variable.shape[0])
             stored = StoredRows(reader, reader.find(variable.name), arguments.partition_strategy)
             for start in range(0, rows.count, _ROWS_AT_A_TIME):
                 ids = rows.ids()[start : start + _ROWS_AT_A_TIME]

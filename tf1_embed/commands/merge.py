@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tf1_embed.commands import options, output
+from tf1_embed.commands import options, output, row_options
 from tf1_embed.commands.paths import InputCheckpoint
 
 
@@ -24,7 +24,7 @@ def add_to(commands: options.Commands) -> None:
     merge.add_argument(
         "--trainable-rows",
         metavar="ROWS",
-        help=f"of a row-split table, which rows those are: {options.ROWS}",
+        help=f"of a row-split table, which rows those are: {row_options.ROWS}",
     )
     merge.add_argument(
         "--base",
@@ -48,7 +48,7 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.prefix,
         tables,
         arguments.out,
-        trainable_rows=options.trainable_rows(arguments, tables),
+        trainable_rows=row_options.trainable_rows(arguments, tables),
         base=arguments.base,
         slot_values=options.slot_values(arguments),
         reset_slots=arguments.reset_slots,

@@ -6,31 +6,23 @@ Importing this imports no NumPy, which is for the commands as they run.
 from __future__ import annotations
 
 import argparse
-import functools
 import re
 import sys
 import textwrap
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence
 
-from tf1_embed.commands import output, questions
-from tf1_embed.commands.paths import Input, InputCheckpoint, Output, OutputCheckpoint
+from tf1_embed.commands.paths import InputCheckpoint, Output, OutputCheckpoint
 
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from tf1_embed.rows import Rows
     from tf1_embed.types import Progress
-    from tf1_embed.vocabulary import IdMap, Reserved
 
     class Commands(Protocol):
         """What `ArgumentParser.add_subparsers` returns."""
 
         def add_parser(self, name: str, **options: Any) -> argparse.ArgumentParser:
             """Adds the parser of a command."""
-
-
-# What a row's place is said with: 3, 10:20, 3,7,10:20.
-ROWS = "ids and ranges START:STOP, up to STOP - 1, such as 3,10:20 for 3 and 10 to 19"
 
 
 def add_command(
@@ -190,142 +182,6 @@ def num_rows(checkpoint: str, tables: Sequence[str]) -> int:
     return one_size(sizes(checkpoint, tables))
 
 
-# Which rows.
-
-
-def add_reserved(parser: argparse.ArgumentParser) -> None:
-    """Adds --reserved."""
-    parser.add_argument(
-        "--reserved",
-        metavar="WHERE",
-        action="append",
-        default=[],
-        help="rows that have no token: first:1 (padding), last:1 (out of vocabulary), or both",
-    )
-
-
-def reserved(arguments: argparse.Namespace) -> Reserved:
-    """Returns the rows that --reserved means."""
-    from tf1_embed.vocabulary import Reserved, parse_reserved
-
-    return parse_reserved(",".join(arguments.reserved)) if arguments.reserved else Reserved(0, 0)
-
-
-def runs(text: str, option: str) -> list[tuple[int, int]]:
-    """Returns the (start, stop) that "3,10:20" means, in ascending order, apart from each other."""
-    found = []
-    for part in text.split(","):
-        # [0-9], as \d is any digit of Unicode; no table has 10**18 rows.
-        match = re.match(r"([0-9]{1,18})(?::([0-9]{1,18}))?\Z", part)
-        if not match:
-            raise ValueError(
-                f"{option} must be ids and ranges START:STOP, such as 3,10:20; got {text!r}"
-            )
-        start = int(match.group(1))
-        stop = start + 1 if match.group(2) is None else int(match.group(2))
-        if stop <= start:
-            raise ValueError(f"{option} {part} has no row: a range is START:STOP, without STOP")
-        found.append((start, stop))
-    joined: list[tuple[int, int]] = []
-    for start, stop in sorted(found):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = joined[-1][0], max(stop, joined[-1][1])
-        else:
-            joined.append((start, stop))
-    return joined
-
-
-def rows_of(text: str, option: str, size: int) -> Rows:
-    """Returns the rows that "3,10:20" means of a table of `size` rows."""
-    from tf1_embed.rows import Rows
-
-    found = runs(text, option)
-    if found[-1][1] > size:
-        raise ValueError(
-            f"{option} has row {found[-1][1] - 1}, but the table has {size} rows, 0 to {size - 1}"
-        )
-    return Rows.of_runs(found, size)
-
-
-def trainable_rows(arguments: argparse.Namespace, tables: Sequence[str]) -> Rows | None:
-    """Returns the rows that --trainable-rows means, of the size of the tables; None without it."""
-    if arguments.trainable_rows is None:
-        return None
-    size = num_rows(arguments.prefix, tables)
-    return rows_of(arguments.trainable_rows, "--trainable-rows", size)
-
-
-def add_vocabularies(parser: argparse.ArgumentParser, old: str, new: str, missing: str) -> None:
-    """Adds --old-vocab, --new-vocab, --drop-missing and --reserved, with the help for each."""
-    parser.add_argument("--old-vocab", metavar="FILE", type=Input, help=old)
-    parser.add_argument("--new-vocab", metavar="FILE", type=Input, help=new)
-    parser.add_argument("--drop-missing", action="store_true", help=missing)
-    add_first_column(parser)
-    add_reserved(parser)
-
-
-def add_first_column(parser: argparse.ArgumentParser) -> None:
-    """Adds --first-column, for commands that read vocabularies."""
-    parser.add_argument(
-        "--first-column",
-        action="store_true",
-        help="tokens end at the first tab of their line, as in SentencePiece's TOKEN<TAB>SCORE",
-    )
-
-
-def tokens(arguments: argparse.Namespace, path: str) -> list[str]:
-    """Returns the tokens of a vocabulary."""
-    from tf1_embed.vocabulary import read_vocabulary
-
-    return read_vocabulary(path, first_column=arguments.first_column)
-
-
-def vocabulary_map(
-    arguments: argparse.Namespace,
-    num_old_rows: int | None = None,
-    drop_missing: bool | None = None,
-) -> IdMap:
-    """Returns the map from --old-vocab to --new-vocab.
-
-    Args:
-      arguments: those of the command.
-      num_old_rows: how many rows the old table has, to be checked.
-      drop_missing: default: whether --drop-missing is given.
-    """
-    from tf1_embed.vocabulary import id_map
-
-    if arguments.old_vocab is None:
-        raise ValueError("--new-vocab needs --old-vocab, the vocabulary of the old table")
-    return id_map(
-        tokens(arguments, arguments.old_vocab),
-        tokens(arguments, arguments.new_vocab),
-        num_old_rows=num_old_rows,
-        reserved=reserved(arguments),
-        drop_missing=arguments.drop_missing if drop_missing is None else drop_missing,
-    )
-
-
-def map_of_two(arguments: argparse.Namespace, tables: Sequence[str]) -> IdMap | None:
-    """Returns the map from the tables of OLD to those of NEW; None if every id is kept."""
-    from tf1_embed.certificates import SUFFIX
-    from tf1_embed.vocabulary import append_map
-
-    if arguments.old_vocab is not None:
-        is_certificate = arguments.old.endswith(SUFFIX)
-        return vocabulary_map(
-            arguments, None if is_certificate else num_rows(arguments.old, tables)
-        )
-    if arguments.drop_missing:
-        raise ValueError("--drop-missing needs --old-vocab and --new-vocab")
-    rows = reserved(arguments)
-    # A certificate says itself which rows of the grown table are the old ones.
-    if not rows.last or arguments.old.endswith(SUFFIX):
-        return None
-    num_old, num_new = (num_rows(each, tables) for each in (arguments.old, arguments.new))
-    # Where rows are not merged yet, or none were added, all old ones are where they were.
-    return append_map(num_old, num_new - num_old, rows) if num_new > num_old else None
-
-
 # Files of vectors.
 
 # What `add_vectors` adds, as the functions name it that read such files.
@@ -365,53 +221,6 @@ def add_format(parser: argparse.ArgumentParser, required: bool = False) -> None:
         help="the format of the file of vectors"
         + ("" if required else " (default: what the file shows)"),
     )
-
-
-# What else has the vocabulary.
-
-
-def add_also(parser: argparse.ArgumentParser, verb: str) -> None:
-    """Adds --also, --also-found and --only-tables; `verb` is what the command does to tables."""
-    parser.add_argument(
-        "--also",
-        metavar="NAME[:AXIS]",
-        action="append",
-        default=[],
-        help=f"a bias, or with :1 a projection [dim, rows], that {verb}s too",
-    )
-    parser.add_argument(
-        "--also-found",
-        action="store_true",
-        help=f"{verb} all variables that have as many rows or columns as the tables",
-    )
-    parser.add_argument(
-        "--only-tables", action="store_true", help=f"{verb} none of them, and do not ask"
-    )
-
-
-def also(arguments: argparse.Namespace, verb: str) -> list[str] | Callable[[list[str]], list[str]]:
-    """Returns what else is meant; or what asks about it, once all else is checked."""
-    if arguments.also_found and (arguments.also or arguments.only_tables):
-        raise ValueError(
-            f"--also-found {verb}s all that is found: give no --also and no --only-tables with it"
-        )
-    if arguments.also and arguments.only_tables:
-        raise ValueError(f"--only-tables {verb}s nothing else: give no --also with it")
-    if arguments.also or arguments.only_tables:
-        return arguments.also
-    return (lambda found: found) if arguments.also_found else functools.partial(_ask, verb)
-
-
-def _ask(verb, found):
-    """Returns which variables are meant of those that have as many rows or columns as tables."""
-    listed = ", ".join(map(output.escaped, found))
-    if not questions.at_terminal():
-        raise ValueError(
-            f"these have as many rows or columns as the tables: {listed}. Say whether they {verb} "
-            f"as well: --also-found (all), --also NAME[:AXIS] (some) or --only-tables (none)"
-        )
-    facts = f"These have as many rows or columns as the tables: {listed}."
-    return found if questions.ask(facts, f"Do they {verb} as well?", "y", "N") == "y" else []
 
 
 # Slot variables.

@@ -96,11 +96,15 @@ def print_written(
       known: of how many new rows each file knew something, and what the others got.
       model: of a graph that grew as well.
     """
+    from tf1_embed.checkpoint.files.names import is_saved_model
+
     total = sum(each.num_bytes for each in written)
+    graph_left = arguments.out.graph_left(arguments)
     if arguments.json:
         result = {
             "out": arguments.out,
             "written": not arguments.dry_run,
+            "graph_left": graph_left,
             "bytes": total,
             "tensors": [each._asdict() for each in written],
         }
@@ -136,6 +140,10 @@ def print_written(
             say(f"{escaped(each.name)}: {each.note}")
     if model is not None:
         _print_graph(model)
+    elif "prefix" in arguments and is_saved_model(arguments.prefix):
+        say(f"a checkpoint alone: the graphs of the SavedModel {escaped(arguments.prefix)} stay")
+    if graph_left is not None:
+        say(f"{escaped(graph_left)} stays as it was: a graph from before, of other shapes perhaps")
     return print_end(arguments, total)
 
 

@@ -58,6 +58,12 @@ class OutputCheckpoint(Output):
 
         return files_of(self) + new_files_of(self)
 
+    def graph_left(self, arguments: argparse.Namespace) -> str | None:
+        """Returns the path of a graph beside this, of what was there before; None without one."""
+        path = f"{self}.meta"
+        is_left = path not in self.files(arguments) and os.path.exists(path)
+        return path if is_left else None
+
 
 class OutputModel(OutputCheckpoint):
     """What `grow` writes: a checkpoint, with its graph or without, or a SavedModel's folder."""

@@ -6,7 +6,7 @@ import argparse
 import os
 import shlex
 
-from tf1_embed.commands import options, output
+from tf1_embed.commands import options, output, row_options
 from tf1_embed.commands.paths import Input, InputCheckpoint, Output
 
 _KINDS = ["changes", "map", "norms", "curve", "answers"]
@@ -43,7 +43,7 @@ def add_to(commands: options.Commands) -> None:
         action="append",
         help="draw this one; may be given repeatedly (default: all that there is data for)",
     )
-    options.add_vocabularies(
+    row_options.add_vocabularies(
         plot,
         "with --new-vocab: rows follow their tokens",
         "the names of the rows, one a line",
@@ -107,11 +107,11 @@ class _Projector(Output):
 def _run(arguments: argparse.Namespace) -> int:
     from tf1_embed.pictures.plot import plot_checkpoint
 
-    names, reserved = None, options.reserved(arguments)
+    names, reserved = None, row_options.reserved(arguments)
     if arguments.old_vocab is not None and arguments.new_vocab is None:
         raise ValueError("--old-vocab needs --new-vocab, the vocabulary of the grown table")
     if arguments.new_vocab is not None:
-        tokens = options.tokens(arguments, arguments.new_vocab)
+        tokens = row_options.tokens(arguments, arguments.new_vocab)
         names = ["(reserved)"] * reserved.first + tokens + ["(reserved)"] * reserved.last
     table = options.table(arguments, arguments.old)
     plotted = plot_checkpoint(
@@ -120,7 +120,7 @@ def _run(arguments: argparse.Namespace) -> int:
         table,
         out=arguments.out,
         kinds=arguments.kind,
-        id_map=options.map_of_two(arguments, [table]),
+        id_map=row_options.map_of_two(arguments, [table]),
         names=names,
         events=arguments.events,
         tags=arguments.tag or ["*loss*"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tf1_embed.commands import options, output
+from tf1_embed.commands import also, options, output, row_options
 from tf1_embed.commands.paths import Input
 
 
@@ -23,7 +23,7 @@ def add_to(commands: options.Commands) -> None:
     options.add_prefix(shrink)
     options.add_tables(shrink)
     which = shrink.add_mutually_exclusive_group(required=True)
-    which.add_argument("--rows", metavar="ROWS", help=f"these go: {options.ROWS}")
+    which.add_argument("--rows", metavar="ROWS", help=f"these go: {row_options.ROWS}")
     which.add_argument(
         "--last",
         metavar="K",
@@ -42,9 +42,9 @@ def add_to(commands: options.Commands) -> None:
         type=Input,
         help="the vocabulary that the table was trained with",
     )
-    options.add_first_column(shrink)
-    options.add_reserved(shrink)
-    options.add_also(shrink, "shrink")
+    row_options.add_first_column(shrink)
+    row_options.add_reserved(shrink)
+    also.add_to(shrink, "shrink")
     options.add_partition_strategy(shrink)
     options.add_output(shrink)
 
@@ -60,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> int:
         tables,
         arguments.out,
         id_map=id_map,
-        also=options.also(arguments, "shrink"),
+        also=also.chosen(arguments, "shrink"),
         partition_strategy=arguments.partition_strategy,
         **options.writing(arguments, "Shrinking"),
     )
@@ -74,14 +74,14 @@ def _id_map(arguments, size):
     from tf1_embed.vocabulary import remove_map
 
     if arguments.new_vocab is not None:
-        return options.vocabulary_map(arguments, size, drop_missing=True)
+        return row_options.vocabulary_map(arguments, size, drop_missing=True)
     if arguments.old_vocab is not None:
         raise ValueError("--old-vocab needs --new-vocab")
-    reserved = options.reserved(arguments)
+    reserved = row_options.reserved(arguments)
     if arguments.rows is not None:
         if reserved != (0, 0):
             raise ValueError("--reserved is for --last and --new-vocab; --rows names each row")
-        rows = options.rows_of(arguments.rows, "--rows", size)
+        rows = row_options.rows_of(arguments.rows, "--rows", size)
         if rows.count == size:
             raise ValueError(f"--rows {arguments.rows} are all {size} rows: none would stay")
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tf1_embed.commands import options, output
+from tf1_embed.commands import options, output, row_options
 
 
 def add_to(commands: options.Commands) -> None:
@@ -21,7 +21,7 @@ def add_to(commands: options.Commands) -> None:
     options.add_tables(split)
     which = split.add_mutually_exclusive_group(required=True)
     which.add_argument("--old-rows", metavar="N", type=int, help="the first N rows are frozen")
-    which.add_argument("--trainable-rows", metavar="ROWS", help=f"these train: {options.ROWS}")
+    which.add_argument("--trainable-rows", metavar="ROWS", help=f"these train: {row_options.ROWS}")
     options.add_partition_strategy(split)
     options.add_output(split)
 
@@ -35,7 +35,7 @@ def _run(arguments: argparse.Namespace) -> int:
         tables,
         arguments.out,
         num_old_rows=arguments.old_rows,
-        trainable_rows=options.trainable_rows(arguments, tables),
+        trainable_rows=row_options.trainable_rows(arguments, tables),
         partition_strategy=arguments.partition_strategy,
         **options.writing(arguments, "Splitting"),
     )

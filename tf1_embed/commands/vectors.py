@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tf1_embed.commands import options, output
+from tf1_embed.commands import options, output, row_options
 from tf1_embed.commands.paths import Input, Output
 
 
@@ -63,8 +63,8 @@ def _add_export(commands):
     exporting.add_argument(
         "--vocab", metavar="FILE", type=Input, help="the table's tokens, one a line"
     )
-    options.add_first_column(exporting)
-    options.add_reserved(exporting)
+    row_options.add_first_column(exporting)
+    row_options.add_reserved(exporting)
     options.add_partition_strategy(exporting)
     options.add_output(exporting, what="the file to write", metavar="FILE", type=Output)
 
@@ -80,7 +80,7 @@ def _export(arguments):
         arguments.format,
         vocabulary=arguments.vocab,
         first_column=arguments.first_column,
-        reserved=options.reserved(arguments),
+        reserved=row_options.reserved(arguments),
         partition_strategy=arguments.partition_strategy,
         **options.writing(arguments, "Exporting"),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tf1_embed.commands import options, output
+from tf1_embed.commands import options, output, row_options
 from tf1_embed.commands.paths import InputCheckpoint
 
 
@@ -27,7 +27,7 @@ def add_to(commands: options.Commands) -> None:
     )
     verify.add_argument("new", metavar="NEW", type=InputCheckpoint, help="the grown checkpoint")
     options.add_tables(verify)
-    options.add_vocabularies(
+    row_options.add_vocabularies(
         verify,
         "compare by token: the old vocabulary",
         "compare by token: the new vocabulary",
@@ -36,7 +36,8 @@ def add_to(commands: options.Commands) -> None:
     verify.add_argument(
         "--removed-rows",
         metavar="ROWS",
-        help=f"rows of OLD that were taken away, as by shrink; the others moved up: {options.ROWS}",
+        help="rows of OLD that were taken away, as by shrink; the others moved up: "
+        f"{row_options.ROWS}",
     )
     options.add_partition_strategy(verify)
     options.add_new_partition_strategy(verify)
@@ -68,13 +69,13 @@ def _run(arguments: argparse.Namespace) -> int:
 def _id_map(arguments, tables):
     """Returns the `IdMap` from the tables of OLD to those of NEW; None if every id is kept."""
     if arguments.removed_rows is None:
-        return options.map_of_two(arguments, tables)
+        return row_options.map_of_two(arguments, tables)
     if arguments.old_vocab is not None or arguments.reserved:
         raise ValueError("--removed-rows says where each row is: give no vocabularies with it")
     from tf1_embed.vocabulary import remove_map
 
     size = options.num_rows(arguments.old, tables)
-    return remove_map(options.rows_of(arguments.removed_rows, "--removed-rows", size))
+    return remove_map(row_options.rows_of(arguments.removed_rows, "--removed-rows", size))
 
 
 def _sentence(each):
