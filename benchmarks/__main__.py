@@ -37,7 +37,7 @@ PARTS = {
     "huge-pages": huge_pages,
     "scale": scale,
 }
-OPTIMIZERS = ("sgd", "adagrad", "adam", "momentum", "rmsprop", "ftrl")
+OPTIMIZERS = ("sgd", "adagrad", "adam", "momentum", "rmsprop", "ftrl", "lazy_adam")
 
 
 def main(argv=None):

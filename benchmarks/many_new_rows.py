@@ -17,6 +17,8 @@ def run(options):
     rows = 10**4 if options.quick else ROWS
     for environment in options.tensorflow:
         for optimizer in OPTIMIZERS[environment]:
+            if options.optimizer and optimizer not in options.optimizer:
+                continue
             peers = [peer for peer in steps.PEERS if peer.name in NAMES]
             spec = steps.make_spec(rows, optimizer, options, new_rows=rows)
             steps.run_one(name_of(environment, optimizer), spec, peers, environment, options)

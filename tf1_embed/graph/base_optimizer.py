@@ -21,12 +21,19 @@ _SPARSE = (
     tf.train.ProximalGradientDescentOptimizer,
     tf.train.RMSPropOptimizer,
 )
+# Those of tf.contrib are known by name, since its import takes seconds.
+_SPARSE_OF_CONTRIB = ("LazyAdamOptimizer", "LazyAdamGSOptimizer")
 _SLOTLESS = (tf.train.GradientDescentOptimizer, tf.train.ProximalGradientDescentOptimizer)
 
 
 def touches_only_slices(optimizer: Any, gradient: Any) -> bool:
     """Whether an update by this gradient leaves rows alone that it does not name."""
-    return isinstance(gradient, tf.IndexedSlices) and type(optimizer) in _SPARSE
+    return isinstance(gradient, tf.IndexedSlices) and _is_sparse(type(optimizer))
+
+
+def _is_sparse(kind):
+    of_contrib = ".contrib.opt." in kind.__module__ and kind.__name__ in _SPARSE_OF_CONTRIB
+    return kind in _SPARSE or of_contrib
 
 
 def has_no_slots(optimizer: Any) -> bool:
