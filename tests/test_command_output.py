@@ -199,6 +199,7 @@ def test_graph_from_before_is_named_where_it_stays(workdir, capsys):
 
 def test_graphs_of_a_saved_model_are_named_where_they_stay(workdir, capsys):
     model = workdir / "model"
+    (model / "variables").mkdir(parents=True)
     save_checkpoint(model / "variables" / "variables", {"e": counting_rows(5)})
     (model / "saved_model.pb").write_bytes(b"")
     assert main("shrink model --table e --rows 4 --out less".split()) == 0

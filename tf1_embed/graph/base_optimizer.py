@@ -21,8 +21,16 @@ _SPARSE = (
     tf.train.ProximalGradientDescentOptimizer,
     tf.train.RMSPropOptimizer,
 )
-# Those of tf.contrib are known by name, since its import takes seconds.
-_SPARSE_OF_CONTRIB = ("LazyAdamOptimizer", "LazyAdamGSOptimizer")
+# Those of tf.contrib and of Keras are known by name, since importing these takes seconds.
+_PACKAGES = ("tensorflow", "tensorflow_core", "keras", "tf_keras")
+_SPARSE_BY_NAME = (
+    "LazyAdamOptimizer",
+    "LazyAdamGSOptimizer",
+    "Adadelta",
+    "Adagrad",
+    "Ftrl",
+    "SGD",
+)
 _SLOTLESS = (tf.train.GradientDescentOptimizer, tf.train.ProximalGradientDescentOptimizer)
 
 
@@ -32,8 +40,8 @@ def touches_only_slices(optimizer: Any, gradient: Any) -> bool:
 
 
 def _is_sparse(kind):
-    of_contrib = ".contrib.opt." in kind.__module__ and kind.__name__ in _SPARSE_OF_CONTRIB
-    return kind in _SPARSE or of_contrib
+    package = kind.__module__.partition(".")[0]
+    return kind in _SPARSE or (package in _PACKAGES and kind.__name__ in _SPARSE_BY_NAME)
 
 
 def has_no_slots(optimizer: Any) -> bool:
