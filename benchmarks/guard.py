@@ -20,8 +20,8 @@ from benchmarks import steps
 from benchmarks.growers import protocol as grower
 from benchmarks.growing import DIM, write_base
 
-# What is measured, and at most how much: two to three times what an idle machine gives, and what a
-# machine with three times as much to do as it has cores still keeps.
+# What is measured, and at most how much: one and a half to five times what an idle machine gives,
+# and what a machine with three times as much to do as it has cores still keeps.
 BOUNDS = {
     "partition over the floor": 3.0,
     "partition over full training": 1.5,
@@ -32,21 +32,14 @@ BOUNDS = {
     # TensorFlow's import alone would be 100 or more.
     "inspect over an empty program": 40.0,
 }
-BATCH, ROUNDS = 1024, 5
+ROUNDS = 5
+SIZES = {"new_rows": 10**4, "dim": 64, "batch": [1024], "threads": 2, "quick": False}
 
 
 def measure_steps():
     """Returns the ratios of training steps, SGD, at batches of 1024."""
     turns = {}
     for old_rows in (10**4, 10**6):
-        spec = {
-            "old_rows": old_rows,
-            "new_rows": 10**4,
-            "dim": 64,
-            "batches": [BATCH],
-            "optimizer": "sgd",
-            "threads": 2,
-        }
         names = ["floor", "bound", "partition", "chosen_rows", "full"]
         names += ["concat"] if old_rows > 10**4 else []
         peers = [peer for peer in steps.PEERS if peer.name in names]
@@ -56,7 +49,9 @@ def measure_steps():
                 python_of=lambda environment: sys.executable,
                 folder=Path(folder),
                 max_seconds=60,
+                **SIZES,
             )
+            spec = steps.make_spec(old_rows, "sgd", options)
 
             def record(name, size, number, seconds, old_rows=old_rows):
                 turns.setdefault((name, old_rows), []).append(sorted(seconds)[len(seconds) // 2])

@@ -84,9 +84,10 @@ def measure(peer, environment, specs, options, record):
 
 
 def lines(results):
-    """Yields old rows, batch, and as text: milliseconds of either, their ratio, and to the first.
+    """Yields old rows, batch, and as text what was found.
 
-    The last is over the smallest table, both with huge pages.
+    That is: milliseconds with plain pages and with huge ones, their ratio, that of huge pages to
+    the smallest table with huge pages, and how many GB there were in huge pages.
     """
     sizes = results.facts["sizes"]
     for size in sizes:
@@ -101,4 +102,5 @@ def lines(results):
                     milliseconds(results.seconds(huge)),
                     format_ratio(results.ratio(huge, plain)),
                     format_ratio(results.ratio(huge, smallest)),
+                    f"{(results.found[f'{size} rows, {HUGE}']['huge'] or 0) / 1e9:.2f}",
                 )

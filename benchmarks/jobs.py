@@ -35,7 +35,7 @@ def run(options):
 
 def run_one(folder, options):
     """Measures one set, and prints what was found."""
-    # Both import TensorFlow, which the other parts of the benchmark do without.
+    # Imports TensorFlow, which the other parts of the benchmark do without.
     from benchmarks import continual
 
     count, new = (1, 10) if options.quick else (3, 10 if folder == UMLS else 100)
@@ -59,10 +59,8 @@ def run_one(folder, options):
         for tests in ("new", "old"):
             found[title][tests] = [float(each.all) for each in quality["growth 1", way, tests]]
         found[title]["seconds"] = seconds[clock]
-    for way in ("trained on",):
-        title = WAYS[way][0]
-        both = zip(found[WAYS["solved"][0]]["seconds"], found[title]["seconds"])
-        found[title]["seconds"] = [sum(each) for each in both]
+    solved, trained = (found[WAYS[way][0]] for way in ("solved", "trained on"))
+    trained["seconds"] = [sum(each) for each in zip(solved["seconds"], trained["seconds"])]
     recorder.write(found)
     for title, each in found.items():
         print(f"  {title:36} {line(each)}", flush=True)

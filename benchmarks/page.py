@@ -19,7 +19,8 @@ SIZES = {10**4: "10 k", 10**5: "100 k", 10**6: "1 M", 10**7: "10 M"}
 OPTIMIZERS = {"sgd": "SGD", "adagrad": "Adagrad", "adam": "Adam"}
 OPTIMIZERS.update(momentum="Momentum", rmsprop="RMSProp", ftrl="Ftrl")
 
-MANY = {"adam": "Adam", "lazy_adam": "lazy Adam"}
+OPTIMIZERS.update(lazy_adam="lazy Adam")
+VERSIONS = {"tf2": "2.21", "tf1": "1.15.5"}
 
 
 def write(folder, page=None):
@@ -135,7 +136,7 @@ def libraries(folder):
         for fields in load(folder, path.name[: -len(".found.json")]).found.values()
         if "library" in fields
     }
-    return ", ".join(sorted(names)) + "."
+    return "; ".join(sorted(names)) + "."
 
 
 def steps_part(folder):
@@ -153,9 +154,16 @@ def aims_part(folder):
         ("tf1", "over ids apart, 1.15.5", "partition", "apart", "", None),
         ("tf2", "over full training, 2.21", "partition", "full", "at most 1", None),
         ("tf1", "over full training, 1.15.5", "partition", "full", "at most 1", None),
-        ("tf2", "over PyTorch by hand", "partition", "torch_two_tables", "at most 1", None),
-        ("tf2", "the question's concat over it", "concat", "partition", "at least 100", 10**6),
-        ("tf2", "PEFT over it", "peft_tokens", "partition", "at least 100", 10**6),
+        ("tf2", "over PyTorch by hand, 2.21", "partition", "torch_two_tables", "at most 1", None),
+        (
+            "tf2",
+            "the question's concat over it, 2.21",
+            "concat",
+            "partition",
+            "at least 100",
+            10**6,
+        ),
+        ("tf2", "PEFT over it, 2.21", "peft_tokens", "partition", "at least 100", 10**6),
     ]
     rows, batches = [], []
     for environment, title, name, reference, aim, only in ways:
@@ -166,11 +174,13 @@ def aims_part(folder):
         batches = next(iter(found.values())).facts["batches"]
         title += "" if only is None else f", {SIZES[only]} old rows"
         rows.append([title, aim, *(span(found, name, reference, each) for each in batches)])
-    flat = load(folder, "huge-tf2-partition")
-    if rows and flat:
+    for environment, version in VERSIONS.items():
+        flat = load(folder, f"huge-{environment}-partition")
+        if not (rows and flat):
+            continue
         sizes = flat.facts["sizes"]
         names = [f"{size} rows, {huge_pages.HUGE}" for size in (sizes[-1], sizes[0])]
-        title = f"{SIZES[sizes[-1]]} old rows over {SIZES[sizes[0]]}, huge pages"
+        title = f"{SIZES[sizes[-1]]} old rows over {SIZES[sizes[0]]}, huge pages, {version}"
         cells = [flat.ratio(*(f"{name}, {each}" for name in names)) for each in batches]
         rows.append([title, "at most 1.10", *(number(each.median) for each in cells)])
     return rows and table(["", "aim", *(f"batches of {each}" for each in batches)], rows)
@@ -230,7 +240,7 @@ def optimizers_part(folder, old_rows=10**6, size=1024):
 def formulations_part(folder):
     """Returns the part on other formulations of the lookup."""
     rows, batches = [], []
-    for environment, title in (("tf2", "2.21"), ("tf1", "1.15.5")):
+    for environment, title in VERSIONS.items():
         results = load(folder, f"formulations-{environment}")
         if results:
             batches = results.facts["batches"]
@@ -241,7 +251,7 @@ def formulations_part(folder):
 def many_new_rows_part(folder):
     """Returns the part on a million new rows."""
     rows, batches = [], []
-    for environment, title in (("tf2", "2.21"), ("tf1", "1.15.5")):
+    for environment, title in VERSIONS.items():
         for optimizer in many_new_rows.OPTIMIZERS[environment]:
             results = load(folder, many_new_rows.name_of(environment, optimizer))
             if results is None:
@@ -250,7 +260,7 @@ def many_new_rows_part(folder):
             for peer in steps.PEERS:
                 if peer.name in results.found:
                     cells = [cell(results, peer.name, size) for size in batches]
-                    rows.append([title, MANY[optimizer], peer.title, *cells])
+                    rows.append([title, OPTIMIZERS[optimizer], peer.title, *cells])
     return rows and table(["TensorFlow", "", "", *(f"batches of {each}" for each in batches)], rows)
 
 
@@ -298,13 +308,14 @@ def jobs_part(folder):
 def huge_part(folder):
     """Returns the part on huge pages."""
     rows = []
-    for environment, title in (("tf2", "2.21"), ("tf1", "1.15.5")):
+    for environment, title in VERSIONS.items():
         for peer in steps.PEERS:
             results = load(folder, f"huge-{environment}-{peer.name}")
             for size, *cells in huge_pages.lines(results) if results else ():
-                rows.append([title, peer.title.split(":")[0], SIZES.get(size, size), *cells])
-    header = ["TensorFlow", "", "old rows", "batch", "ms", "ms, huge pages"]
-    return rows and table([*header, "over plain pages", "huge, over 10 k rows"], rows)
+                version = title if peer.environments == steps.GRAPH else "–"
+                rows.append([version, peer.title.split(":")[0], SIZES.get(size, size), *cells])
+    header = ["TensorFlow", "", "old rows", "batch", "ms", "ms, huge pages", "over plain pages"]
+    return rows and table([*header, "huge, over the smaller table", "GB in huge pages"], rows)
 
 
 BILLION_GB = 4 * 64 * 10**9 / 1e9

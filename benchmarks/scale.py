@@ -19,7 +19,7 @@ import time
 
 import numpy as np
 
-from benchmarks.growers.protocol import memory
+from benchmarks.peers.protocol import memory
 from benchmarks.resident import ROOT
 from benchmarks.results import Recorder
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
@@ -94,8 +94,7 @@ def measure(rows, folder, rounds):
     peak = dict.fromkeys(OPERATIONS, 0)
     for _ in range(rounds):
         for operation in OPERATIONS:
-            for name in {"grow": ["grown"], "merge": ["merged"]}.get(operation, []):
-                remove(folder, name)
+            remove(folder, "grown" if operation == "grow" else "merged")
             command = [sys.executable, "-m", "benchmarks.scale", "--run", operation, folder]
             output = subprocess.run(
                 command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True
@@ -123,11 +122,11 @@ def check_operations(sizes, folder, rounds):
     print(f"{'rows':>10}" + "".join(f"{each:>22}" for each in OPERATIONS))
     for rows in sizes:
         with tempfile.TemporaryDirectory(dir=folder) as own:
-            seconds, memory = measure(rows, own, rounds)
+            seconds, peak = measure(rows, own, rounds)
         for operation in OPERATIONS:
             found[operation]["seconds"].append(seconds[operation])
-            found[operation]["memory"].append(memory[operation])
-        cells = (f"{seconds[e]:.2f} s {memory[e] / 1e6:,.0f} MB" for e in OPERATIONS)
+            found[operation]["memory"].append(peak[operation])
+        cells = (f"{seconds[e]:.2f} s {peak[e] / 1e6:,.0f} MB" for e in OPERATIONS)
         print(f"{rows:>10}" + "".join(f"{each:>22}" for each in cells), flush=True)
     if len(sizes) < 3:
         return found

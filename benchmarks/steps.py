@@ -24,17 +24,17 @@ from benchmarks.resident import Failed, Resident
 from benchmarks.results import Recorder, Results, format_ratio, milliseconds
 from tf1_embed.checkpoint.files.writer import CheckpointWriter
 
-# environments: those it is run in; memory: what it may need, in tables, by optimizer.
+# environments: those it is run in; memory: what it was found to need, in tables, by optimizer.
 Peer = namedtuple("Peer", "name title environments memory")
 
 GRAPH = ("tf2", "tf1")
-ONE = {"sgd": 1.3, "adagrad": 2.3, "adam": 4.5, "momentum": 2.3, "rmsprop": 3.3, "ftrl": 3.3}
-ONE["lazy_adam"] = ONE["adam"]
-OWN = dict.fromkeys(ONE, 1.1)
-TWICE = {name: tables + 1.5 for name, tables in ONE.items()}
+ONE = {"sgd": 1.3, "adagrad": 3.3, "adam": 8.5, "momentum": 3.3, "rmsprop": 4.5, "ftrl": 4.5}
+OWN = dict.fromkeys((*ONE, "lazy_adam"), 1.1)
+COPIES = dict.fromkeys(ONE, 4.3)
+HOOK = {"sgd": 3.1, "adagrad": 4.1, "adam": 6.1}
 
 PEERS = [
-    Peer("floor", "floor: a table of the new rows alone", GRAPH, dict.fromkeys(ONE, 0)),
+    Peer("floor", "floor: a table of the new rows alone", GRAPH, dict.fromkeys(OWN, 0)),
     Peer("bound", "bound: the floor and a gather of the old rows", GRAPH, OWN),
     Peer("partition", "**tf1_embed, two variables**", GRAPH, OWN),
     Peer("chosen_rows", "**tf1_embed, one variable**", GRAPH, OWN),
@@ -42,19 +42,24 @@ PEERS = [
     Peer("cond", "the answer's cond", GRAPH, OWN),
     Peer("dropped", "slices of old rows dropped", GRAPH, ONE),
     Peer("full", "full training", GRAPH, ONE),
-    Peer("concat", "the question's concat", GRAPH, dict.fromkeys(ONE, 2.2)),
+    Peer("concat", "the question's concat", GRAPH, COPIES),
     Peer("torch_two_tables", "PyTorch, two tables by hand", ("bench-torch",), OWN),
-    Peer("torch_hook", "PyTorch, a hook on the gradient", ("bench-torch",), TWICE),
-    Peer("peft_tokens", "PEFT `TrainableTokens`", ("bench-torch",), dict.fromkeys(ONE, 3.5)),
-    Peer("keras_two_layers", "Keras 3, two `Embedding` layers, compiled", ("tf2",), OWN),
-    Peer("tfra", "TensorFlow Recommenders Addons", ("bench-tfra",), dict.fromkeys(ONE, 2.5)),
+    Peer("torch_hook", "PyTorch, a hook on the gradient", ("bench-torch",), HOOK),
+    Peer("peft_tokens", "PEFT `TrainableTokens`", ("bench-torch",), dict.fromkeys(ONE, 2.1)),
+    Peer("keras_two_layers", "Keras 3, two `Embedding` layers, compiled", ("tf2",), COPIES),
+    Peer("tfra", "TensorFlow Recommenders Addons", ("bench-tfra",), dict.fromkeys(ONE, 2)),
 ]
 IN_EVERY_GROUP = ("floor", "bound", "partition")
 
 # Seconds that a turn should take, and what counts as a slow step, of which a turn takes one.
 TURN_SECONDS, SLOW_SECONDS, SLOW_TURNS = 0.1, 0.4, 3
 TOLERANCE = 1e-4
-THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
 
 
 def run(options):
@@ -98,7 +103,7 @@ def choose(environment, optimizer, options):
     return [
         peer
         for peer in PEERS
-        if (environment in peer.environments if environment == "tf1" else True)
+        if (environment == "tf2" or environment in peer.environments)
         and (not options.peers or peer.name in options.peers + list(IN_EVERY_GROUP))
         and (optimizer in ("sgd", "adagrad", "adam") or peer.environments == GRAPH)
     ]
@@ -148,15 +153,17 @@ def measure(spec, peers, environment, options, record):
       `cannot`.
     """
     found = {}
-    for group in groups(peers, spec):
-        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-            spec = dict(spec, checkpoint=write_rows(spec, folder))
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        spec = dict(spec, checkpoint=write_rows(spec, folder))
+        for number, group in enumerate(groups(peers, spec)):
             residents = start(group, spec, environment, options, found)
+            below = Path(folder, f"group{number}")
+            below.mkdir()
             try:
-                check(residents, spec, Path(folder), found)
+                check(residents, spec, below, found)
                 for size in spec["batches"]:
-                    take_turns(residents, size, options, record, found)
-                finish(residents, spec, Path(folder), found)
+                    take_turns(residents, size, options, record, found, number * options.rounds)
+                finish(residents, spec, below, found)
             finally:
                 for resident in residents.values():
                     resident.kill()
@@ -283,8 +290,11 @@ def difference(rows, expected, freezes):
     return None
 
 
-def take_turns(residents, size, options, record, found):
-    """Lets all take turns at batches of one size, and records them."""
+def take_turns(residents, size, options, record, found, first_round=0):
+    """Lets all take turns at batches of one size, and records them.
+
+    Those of another group take turns at another time, so their rounds have other numbers.
+    """
     order, first = random.Random(0), 100
     for number in range(options.rounds):
         names = list(residents)
@@ -303,7 +313,7 @@ def take_turns(residents, size, options, record, found):
             if answer is None:
                 continue
             found[name]["estimate"] = statistics.median(answer["seconds"])
-            record(name, size, number, answer["seconds"])
+            record(name, size, first_round + number, answer["seconds"])
         first += 100
 
 

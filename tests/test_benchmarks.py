@@ -107,6 +107,18 @@ def test_peers_take_turns_and_one_without_an_environment_is_a_row(options):
     assert found["bound"]["peak"] > 0 and found["bound"]["checkpoint"] > 0
 
 
+def test_turns_of_two_groups_are_of_different_rounds(options, monkeypatch):
+    floor, bound, full = peers_of("floor", "bound", "full")
+    monkeypatch.setattr(steps, "groups", lambda peers, spec: [[floor, bound], [floor, full]])
+    rounds = {}
+
+    def record(name, size, number, seconds):
+        rounds.setdefault(name, set()).add(number)
+
+    steps.measure(dict(SPEC, batches=[16]), [], "tf2", options, record)
+    assert rounds == {"floor": {0, 1, 2, 3}, "bound": {0, 1}, "full": {2, 3}}
+
+
 @pytest.mark.parametrize(
     "change, freezes, reason",
     [
@@ -184,7 +196,7 @@ def test_huge_pages_are_beside_plain_ones_at_each_size(options):
     read = results.Results(options.folder / "huge-tf2-bound.json")
     lines = list(huge_pages.lines(read))
     assert [line[:2] for line in lines] == [(300, 16), (600, 16)]
-    assert lines[0][-1] == "1.00 (1.00–1.00)"
+    assert lines[0][-2] == "1.00 (1.00–1.00)"
     assert all(each["huge"] is not None for each in read.found.values())
 
 

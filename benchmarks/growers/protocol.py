@@ -15,6 +15,8 @@ import time
 
 import numpy as np
 
+from benchmarks.peers.protocol import memory
+
 NAMES = ("table", "table/Adam", "table/Adam_1")
 
 
@@ -59,12 +61,6 @@ def flush(out):
         for name in names:
             with open(os.path.join(path, name), "rb") as file:
                 os.fsync(file.fileno())
-
-
-def memory(field):
-    """Returns bytes of this process's memory: VmHWM is the most it had, VmRSS what it has."""
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith(field))
 
 
 def run(grow, prepare=None, check=None):

@@ -3,6 +3,8 @@
 So each batch of the others is two here, one after the other, and takes two steps.
 """
 
+import copy
+
 import tf1_embed
 from benchmarks.peers import graph, protocol
 
@@ -25,9 +27,9 @@ def build(spec):
 
 def make(spec):
     """Returns the peer that runs its step on either half of a batch."""
-    sizes, spec.batches = spec.batches, [size // 2 for size in spec.batches]
-    peer = graph.make(spec, build)
-    spec.batches = sizes
+    halves_of = copy.copy(spec)
+    halves_of.batches = [size // 2 for size in spec.batches]
+    peer = graph.make(halves_of, build)
 
     def both(half):
         def step(halves):
@@ -40,7 +42,7 @@ def make(spec):
         old_ids, new_ids = spec.apart(ids)
         return old_ids, new_ids + spec.old_rows
 
-    peer.step = {size: both(peer.step[size // 2]) for size in sizes}
+    peer.step = {size: both(peer.step[size // 2]) for size in spec.batches}
     peer.prepare = prepare
     return peer
 

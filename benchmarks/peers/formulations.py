@@ -3,7 +3,7 @@
 All are in one process and one session, and take turns. Each is checked to look up the same vectors
 and to give the new rows the same gradient. It prints a line of JSON:
 
-    {"checked": {"parallel stitch": {"256": [seconds of each round], …}, …}, …}
+    {"parallel stitch": {"256": [seconds of each round], …}, …}
 """
 
 import json
@@ -16,7 +16,7 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-import tensorflow as tensorflow
+import tensorflow
 import tensorflow.compat.v1 as tf
 
 import tf1_embed

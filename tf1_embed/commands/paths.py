@@ -59,7 +59,7 @@ class OutputCheckpoint(Output):
         return files_of(self) + new_files_of(self)
 
     def graph_left(self, arguments: argparse.Namespace) -> str | None:
-        """Returns the path of a graph beside this, of what was there before; None without one."""
+        """Returns the path of a graph that lies beside this from before, or None."""
         path = f"{self}.meta"
         is_left = path not in self.files(arguments) and os.path.exists(path)
         return path if is_left else None
@@ -75,6 +75,12 @@ class OutputModel(OutputCheckpoint):
         if is_saved_model(arguments.prefix):
             return [self, *files_below(self)]
         return super().files(arguments) + ([f"{self}.meta"] if arguments.graph else [])
+
+    def graph_left(self, arguments: argparse.Namespace) -> str | None:
+        """Returns the path of a graph that lies beside a checkpoint from before, or None."""
+        from tf1_embed.checkpoint.files.names import is_saved_model
+
+        return None if is_saved_model(arguments.prefix) else super().graph_left(arguments)
 
 
 class InputAsset(Input):

@@ -21,15 +21,11 @@ _SPARSE = (
     tf.train.ProximalGradientDescentOptimizer,
     tf.train.RMSPropOptimizer,
 )
-# Those of tf.contrib and of Keras are known by name, since importing these takes seconds.
-_PACKAGES = ("tensorflow", "tensorflow_core", "keras", "tf_keras")
-_SPARSE_BY_NAME = (
-    "LazyAdamOptimizer",
-    "LazyAdamGSOptimizer",
-    "Adadelta",
-    "Adagrad",
-    "Ftrl",
-    "SGD",
+# Those of tf.contrib and of Keras are known by name, since importing these takes seconds. Keras'
+# RMSprop is not one: in each step all rows of its slots decay.
+_SPARSE_BY_NAME = re.compile(
+    r"(tensorflow|tensorflow_core)\.contrib\.opt\..*\.(LazyAdamOptimizer|LazyAdamGSOptimizer)"
+    r"|((tensorflow|tensorflow_core)\.python\.)?(keras|tf_keras)\..*\.(Adadelta|Adagrad|Ftrl|SGD)"
 )
 _SLOTLESS = (tf.train.GradientDescentOptimizer, tf.train.ProximalGradientDescentOptimizer)
 
@@ -40,8 +36,8 @@ def touches_only_slices(optimizer: Any, gradient: Any) -> bool:
 
 
 def _is_sparse(kind):
-    package = kind.__module__.partition(".")[0]
-    return kind in _SPARSE or (package in _PACKAGES and kind.__name__ in _SPARSE_BY_NAME)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    return kind in _SPARSE or _SPARSE_BY_NAME.fullmatch(name) is not None
 
 
 def has_no_slots(optimizer: Any) -> bool:
