@@ -1186,9 +1186,12 @@ SPARSE += [f"keras_{name}" for name in ("adadelta", "adagrad", "ftrl", "sgd_nest
 
 
 @pytest.mark.parametrize("optimizer", SPARSE)
-def test_step_of_an_update_by_slices_makes_nothing_of_the_size_of_the_new_rows(session, optimizer):
-    # Optimizers of Keras make no slots of others.
-    table = tf.get_variable("table", initializer=tf.zeros([1000, 2]), use_resource=True)
+def test_step_of_an_update_by_slices_makes_nothing_of_the_size_of_the_new_rows(
+    session, variables, optimizer
+):
+    if optimizer in KERAS and variables == "ref":
+        pytest.skip("they fail on ref variables by themselves")
+    table = make_table(np.zeros([1000, 2], np.float32))
     ids = tf.placeholder(tf.int32, [None])
     make_optimizer = {**OPTIMIZERS, **CONTRIB}[optimizer]
     wrapped = TrainableRowsOptimizer(make_optimizer(), {table: Rows.range(100, 1000, size=1000)})
