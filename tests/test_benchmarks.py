@@ -107,9 +107,36 @@ def test_peers_take_turns_and_one_without_an_environment_is_a_row(options):
     assert found["bound"]["peak"] > 0 and found["bound"]["checkpoint"] > 0
 
 
+class Quick:
+    """Takes the place of a `Resident`: a peer whose step takes so many seconds."""
+
+    def __init__(self, seconds):
+        self._seconds = seconds
+
+    def ask(self, **fields):
+        if "memory" in fields:
+            return {"peak": 2, "base": 1, "huge": 3e9}
+        if "save" in fields:
+            return {"bytes": 4}
+        return {"seconds": [self._seconds]}
+
+    def hear(self, timeout):
+        return {}
+
+    def kill(self):
+        pass
+
+
 def test_turns_of_two_groups_are_of_different_rounds(options, monkeypatch):
-    floor, bound, full = peers_of("floor", "bound", "full")
-    monkeypatch.setattr(steps, "groups", lambda peers, spec: [[floor, bound], [floor, full]])
+    def start(group, spec, environment, options, found):
+        found.update({name: {"estimate": 0.01} for name in group})
+        return {name: Quick(0.01) for name in group}
+
+    monkeypatch.setattr(steps, "start", start)
+    monkeypatch.setattr(steps, "check", lambda *args: None)
+    monkeypatch.setattr(
+        steps, "groups", lambda peers, spec: [["floor", "bound"], ["floor", "full"]]
+    )
     rounds = {}
 
     def record(name, size, number, seconds):
@@ -190,14 +217,19 @@ def test_page_gets_the_tables_and_keeps_its_prose(tmp_path):
     assert "| over full training, 2.21 | at most 1 | – |" in text
 
 
-def test_huge_pages_are_beside_plain_ones_at_each_size(options):
+def test_huge_pages_are_beside_plain_ones_at_each_size(options, monkeypatch):
+    def open_resident(peer, spec, environment, options, environ):
+        return Quick(spec["old_rows"] / (2e5 if environ else 1e5))
+
+    monkeypatch.setattr(steps, "open_resident", open_resident)
     (bound,) = peers_of("bound")
     huge_pages.run_one(bound, "tf2", [300, 600], options)
-    read = results.Results(options.folder / "huge-tf2-bound.json")
-    lines = list(huge_pages.lines(read))
-    assert [line[:2] for line in lines] == [(300, 16), (600, 16)]
-    assert lines[0][-2] == "1.00 (1.00–1.00)"
-    assert all(each["huge"] is not None for each in read.found.values())
+    found = huge_pages.lines(results.Results(options.folder / "huge-tf2-bound.json"))
+    half, same, twice = (f"{each} ({each}–{each})" for each in ("0.50", "1.00", "2.00"))
+    assert list(found) == [
+        (300, 16, "3.000", "1.500", half, same, "3.00"),
+        (600, 16, "6.000", "3.000", half, twice, "3.00"),
+    ]
 
 
 def test_bytes_of_a_step_are_those_of_its_ids_vectors_and_gradients():
