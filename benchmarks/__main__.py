@@ -1,6 +1,6 @@
 """Measures tf1_embed beside everything a user might pick instead, and writes docs/benchmarks.md.
 
-    make bench                                       # all, about 40 minutes
+    make bench                                       # all, an hour and a quarter
     make bench ARGS=--quick                          # a small part of it, to see that it works
     make bench ARGS="--only steps --old-rows 10000000 --optimizer sgd"
     make bench ARGS=--page                           # the page again, from what was measured
