@@ -39,7 +39,7 @@ CORE = """
 """.split()
 
 # Of a test with more cases than these, the others are left to `make test`.
-MAX_CASES = 3
+MAX_CASES = 4
 
 nox.options.default_venv_backend = "venv"
 nox.options.download_python = "never"

@@ -102,5 +102,5 @@ def lines(results):
                     milliseconds(results.seconds(huge)),
                     format_ratio(results.ratio(huge, plain)),
                     format_ratio(results.ratio(huge, smallest)),
-                    f"{(results.found[f'{size} rows, {HUGE}']['huge'] or 0) / 1e9:.2f}",
+                    f"{(results.found[f'{size} rows, {HUGE}'].get('huge') or 0) / 1e9:.2f}",
                 )
